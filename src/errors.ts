@@ -1,0 +1,62 @@
+/**
+ * The words an error can have on every way in. Which HTTP status or RPC code a word becomes is decided at the edges
+ * (platform/http, platform/rpc); nothing below them knows a status code.
+ */
+export const errorKinds = [
+  'invalid_request',
+  'unsupported_capability',
+  'unauthorized',
+  'forbidden',
+  'not_found',
+  'method_not_allowed',
+  'conflict',
+  'invalid_state',
+  'blocked',
+  'cycle',
+  'children_open',
+  'review_open',
+  'session_exists',
+  'nothing_to_submit',
+  'lease_lost',
+  'not_ready',
+  'too_large',
+  'unsupported_media_type',
+  'rate_limited',
+  'canceled',
+  'deadline_exceeded',
+  'internal_error',
+  'unavailable',
+] as const;
+
+export type ErrorKind = (typeof errorKinds)[number];
+
+/** Machine-readable facts about an error, printed as they are under `details`. */
+export type ErrorDetails = { readonly [key: string]: unknown };
+
+export interface AppErrorOptions {
+  readonly details?: ErrorDetails;
+  readonly cause?: unknown;
+}
+
+/** The one error type that crosses module borders. Everything else that is thrown leaves as `internal_error`. */
+export class AppError extends Error {
+  override readonly name = 'AppError';
+  readonly kind: ErrorKind;
+  readonly details: ErrorDetails | undefined;
+
+  constructor(kind: ErrorKind, message: string, options: AppErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.kind = kind;
+    this.details = options.details;
+  }
+}
+
+/** A request that names its bad field; `field` is a path in the request, such as `payload` or `kinds[2]`. */
+export function invalidField(field: string, message: string, details: ErrorDetails = {}): AppError {
+  return new AppError('invalid_request', `${field}: ${message}`, { details: { field, ...details } });
+}
+
+/** The message of anything thrown, for logs and for people at a terminal. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,5 @@
+import type { Migration } from '../platform/db/migrate.js';
+import { jobs } from './0001-jobs.js';
+
+/** Every step of the schema, oldest first. */
+export const migrations: readonly Migration[] = [jobs];

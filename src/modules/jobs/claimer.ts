@@ -1,0 +1,189 @@
+import { randomUUID } from 'node:crypto';
+import type { AppError } from '../../errors.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Db } from '../../platform/db/db.js';
+import type { Wakeups } from '../../platform/db/wakeups.js';
+import { createLoop, type Loop } from '../../platform/loop.js';
+import type { Log } from '../../platform/log.js';
+import type { ClaimedJob } from './jobs.js';
+import { claimJobs, type Demand, releaseJobs } from './store.js';
+
+export interface ClaimRequest extends Demand {
+  /** Sorted, without repetitions. */
+  readonly kinds: readonly string[];
+  /** How long to wait for a first job; 0: not at all. */
+  readonly waitMs: number;
+}
+
+/**
+ * Claims jobs for all workers of this server. Workers that want the same kinds are served by one statement, so that they
+ * do not contend for the head of the queue; servers among each other skip the rows that the other is just taking.
+ */
+export interface Claimer {
+  /** Answers as soon as there is a job, or [] after the wait. What was claimed for a caller who has gone is put back. */
+  claim(request: ClaimRequest, signal: AbortSignal): Promise<ClaimedJob[]>;
+  start(): void;
+  /** Ends every wait; later claims answer [] at once. */
+  stop(): Promise<void>;
+}
+
+export interface ClaimerDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly wakeups: Wakeups;
+  readonly log: Log;
+  /** How often waiting workers look for jobs that nobody told them of, in milliseconds. */
+  readonly pollMs: number;
+}
+
+/** The topic on which jobs of a kind are announced. */
+export const queuedTopic = (kind: string): string => `queued:${kind}`;
+
+const maxPerStatement = 500;
+
+interface Waiter {
+  readonly request: ClaimRequest;
+  readonly signal: AbortSignal;
+  readonly answer: (jobs: ClaimedJob[]) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+interface Line {
+  readonly kinds: readonly string[];
+  readonly waiters: Set<Waiter>;
+  readonly unlisten: () => void;
+  running: boolean;
+  again: boolean;
+}
+
+export function createClaimer({ db, clock, wakeups, log, pollMs }: ClaimerDeps): Claimer {
+  const lines = new Map<string, Line>();
+  let stopped = false;
+
+  function lineOf(kinds: readonly string[]): Line {
+    const key = kinds.join(' ');
+    let line = lines.get(key);
+    if (line === undefined) {
+      const made: Line = {
+        kinds,
+        waiters: new Set(),
+        running: false,
+        again: false,
+        unlisten: () => stops.forEach((stop) => stop()),
+      };
+      const stops = kinds.map((kind) => wakeups.on(queuedTopic(kind), () => serve(made)));
+      lines.set(key, (line = made));
+    }
+    return line;
+  }
+
+  function serve(line: Line): void {
+    if (line.running) line.again = true;
+    else if (line.waiters.size > 0) void run(line);
+  }
+
+  async function run(line: Line): Promise<void> {
+    line.running = true;
+    do {
+      line.again = false;
+      // After the callbacks of this turn: workers that become free together ask together.
+      await new Promise(setImmediate);
+      await claimFor(line);
+    } while (line.again && line.waiters.size > 0);
+    line.running = false;
+    if (line.waiters.size === 0) {
+      line.unlisten();
+      lines.delete(line.kinds.join(' '));
+    }
+  }
+
+  async function claimFor(line: Line): Promise<void> {
+    const asked: Waiter[] = [];
+    const demands: Demand[] = [];
+    let room = maxPerStatement;
+    for (const waiter of line.waiters) {
+      if (room === 0) break;
+      const max = Math.min(waiter.request.max, room);
+      room -= max;
+      asked.push(waiter);
+      demands.push({ ...waiter.request, max });
+    }
+    if (asked.length === 0) return;
+    try {
+      const claimed = await claimJobs(db, line.kinds, demands, randomUUID(), clock.now());
+      asked.forEach((waiter, index) => deliver(line, waiter, claimed[index] ?? []));
+      // All that was asked for was there, so there may be more for the others.
+      if (claimed.at(-1)?.length === demands.at(-1)?.max) line.again = true;
+      if (line.kinds.length > 1 && line.again) announceOthers(line.kinds);
+    } catch (error) {
+      for (const waiter of asked) {
+        line.waiters.delete(waiter);
+        waiter.fail(error);
+      }
+    }
+  }
+
+  /** A claim of several kinds locks more rows for a moment than it takes; a server that skipped them looks again. */
+  function announceOthers(kinds: readonly string[]): void {
+    for (const kind of kinds) wakeups.notify(queuedTopic(kind));
+  }
+
+  function deliver(line: Line, waiter: Waiter, jobs: ClaimedJob[]): void {
+    if (!line.waiters.has(waiter)) {
+      if (jobs.length > 0) void giveBack(jobs);
+      return;
+    }
+    if (jobs.length === 0 && waiter.request.waitMs > 0) return;
+    line.waiters.delete(waiter);
+    waiter.answer(jobs);
+  }
+
+  async function giveBack(jobs: readonly ClaimedJob[]): Promise<void> {
+    try {
+      const released = await releaseJobs(db, jobs);
+      for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
+    } catch (error) {
+      // Their leases will run out.
+      log.warn('jobs_not_given_back', { count: jobs.length, error });
+    }
+  }
+
+  const poll: Loop = createLoop({
+    name: 'job_claims',
+    log,
+    intervalMs: pollMs,
+    run: async () => lines.forEach((line) => serve(line)),
+  });
+
+  return {
+    claim(request, signal) {
+      if (stopped || signal.aborted || request.max === 0) return Promise.resolve([]);
+      const line = lineOf(request.kinds);
+      return new Promise<ClaimedJob[]>((resolve, reject) => {
+        const leave = (): void => settle(() => resolve([]));
+        const timer = request.waitMs > 0 ? setTimeout(leave, request.waitMs) : undefined;
+        const settle = (answer: () => void): void => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', leave);
+          line.waiters.delete(waiter);
+          answer();
+        };
+        const waiter: Waiter = {
+          request,
+          signal,
+          answer: (jobs) => settle(() => resolve(jobs)),
+          fail: (error) => settle(() => reject(error as AppError)),
+        };
+        signal.addEventListener('abort', leave, { once: true });
+        line.waiters.add(waiter);
+        serve(line);
+      });
+    },
+    start: () => poll.start(),
+    async stop() {
+      stopped = true;
+      await poll.stop();
+      for (const line of lines.values()) for (const waiter of [...line.waiters]) waiter.answer([]);
+    },
+  };
+}

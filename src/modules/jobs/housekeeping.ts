@@ -1,0 +1,101 @@
+import type { Clock } from '../../platform/clock.js';
+import type { Db } from '../../platform/db/db.js';
+import type { Wakeups } from '../../platform/db/wakeups.js';
+import type { Log } from '../../platform/log.js';
+import { createLoop } from '../../platform/loop.js';
+import { queuedTopic } from './claimer.js';
+import { afterLostLease, afterTimeout } from './jobs.js';
+import { deleteFinishedJobs, lockOverdueJobs, nextDueAt, promoteDueJobs, settleFailures } from './store.js';
+import { changedTopic, stoppedTopic } from './watcher.js';
+
+export interface HousekeepingDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly wakeups: Wakeups;
+  readonly log: Log;
+  readonly random: () => number;
+  readonly pollMs: number;
+  /** How long finished jobs are kept; undefined: for ever. */
+  readonly retentionMs: number | undefined;
+}
+
+/** What the passing of time does to jobs. Every server runs it; rows that another is at are skipped. */
+export interface Housekeeping {
+  /** Looks for scheduled jobs anew: one has been added that may be due sooner than the next known one. */
+  scheduleChanged(): void;
+  start(): void;
+  stop(): Promise<void>;
+}
+
+const batch = 500;
+const retentionEveryMs = 60_000;
+
+export function createHousekeeping(deps: HousekeepingDeps): Housekeeping {
+  const { db, clock, wakeups, log, random, pollMs, retentionMs } = deps;
+
+  const promotion = createLoop({
+    name: 'due_jobs',
+    log,
+    intervalMs: pollMs,
+    run: async () => {
+      const kinds = await promoteDueJobs(db, clock.now(), batch);
+      for (const kind of new Set(kinds)) wakeups.notify(queuedTopic(kind));
+      if (kinds.length === batch) return 0;
+      const due = await nextDueAt(db);
+      // A little late rather than a little early, when there would be nothing to do yet.
+      return due === undefined ? undefined : due.getTime() - clock.now().getTime() + 1;
+    },
+  });
+
+  const overdue = createLoop({
+    name: 'overdue_jobs',
+    log,
+    intervalMs: pollMs,
+    run: async () => {
+      const outcomes = await db.transaction(async (tx) => {
+        const now = clock.now();
+        const settled = (await lockOverdueJobs(tx, now, batch)).map((row) => {
+          const attempted = { attempts: row.attempts, maxAttempts: row.max_attempts };
+          const after =
+            row.timed_out && row.timeout_sec !== null
+              ? afterTimeout({ ...attempted, timeoutSec: row.timeout_sec }, now, random())
+              : afterLostLease(attempted, now);
+          return { id: row.id, kind: row.kind, ...after };
+        });
+        if (settled.length > 0) await settleFailures(tx, settled, now);
+        return settled;
+      });
+      for (const { id, kind, state, error } of outcomes) {
+        log.warn('job_attempt_lost', { job_id: id, kind, state, reason: error.code });
+        if (state === 'queued') wakeups.notify(queuedTopic(kind));
+        if (state === 'scheduled') promotion.wake();
+      }
+      if (outcomes.length > 0) {
+        wakeups.notify(stoppedTopic);
+        wakeups.notify(changedTopic);
+      }
+      return outcomes.length === batch ? 0 : undefined;
+    },
+  });
+
+  const retention = createLoop({
+    name: 'job_retention',
+    log,
+    intervalMs: retentionEveryMs,
+    run: async () => {
+      if (retentionMs === undefined) return undefined;
+      const deleted = await deleteFinishedJobs(db, new Date(clock.now().getTime() - retentionMs), batch);
+      if (deleted > 0) log.info('jobs_expired', { count: deleted });
+      return deleted === batch ? 0 : undefined;
+    },
+  });
+
+  const loops = [promotion, overdue, retention];
+  return {
+    scheduleChanged: () => promotion.wake(),
+    start: () => loops.forEach((loop) => loop.start()),
+    stop: async () => {
+      await Promise.all(loops.map((loop) => loop.stop()));
+    },
+  };
+}

@@ -1,0 +1,2 @@
+export { createJobRpc } from './rpc.js';
+export { createJobs, type Jobs, type JobsDeps } from './service.js';

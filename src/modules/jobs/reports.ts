@@ -1,0 +1,132 @@
+import type { Clock } from '../../platform/clock.js';
+import { createBatcher } from '../../platform/db/batcher.js';
+import type { Db } from '../../platform/db/db.js';
+import type { Wakeups } from '../../platform/db/wakeups.js';
+import { queuedTopic } from './claimer.js';
+import { afterFailure, type AfterFailure, type JobError, type JobState, refusal } from './jobs.js';
+import {
+  completeJobs,
+  findLeases,
+  type Leased,
+  lockRunning,
+  releaseJobs,
+  renewLeases,
+  settleFailures,
+} from './store.js';
+import { changedTopic } from './watcher.js';
+
+export type Completion = Leased & { readonly result: string };
+export type Failure = Leased & { readonly error: JobError; readonly retryable: boolean };
+export type Heartbeat = Leased & { readonly progress: string | undefined };
+/** What a heartbeat learns: the new end of the lease, or that the job was canceled under it. */
+export type Renewal = { readonly leaseExpiresAt: Date } | { readonly canceled: true };
+
+/**
+ * What workers report on the jobs they hold. Reports of many workers share one statement and one commit; each is judged by
+ * itself and answered after the commit. Each rejects with `not_found`, `lease_lost` or `invalid_state`.
+ */
+export interface Reports {
+  complete(report: Completion): Promise<void>;
+  /** Answers the state the job is in now: scheduled (another attempt) or error. */
+  fail(report: Failure): Promise<JobState>;
+  heartbeat(report: Heartbeat): Promise<Renewal>;
+  release(report: Leased): Promise<void>;
+}
+
+export interface ReportsDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly wakeups: Wakeups;
+  readonly random: () => number;
+  /** Called when jobs wait for a later attempt. */
+  readonly onScheduled: () => void;
+}
+
+export function createReports({ db, clock, wakeups, random, onScheduled }: ReportsDeps): Reports {
+  /** Judges the reports that found no running job under their lease. */
+  async function judge<O>(missed: readonly Leased[], to: JobState, repeat: O): Promise<(report: Leased) => O | Error> {
+    const found = await findLeases(db, [...new Set(missed.map(({ id }) => id))]);
+    return (report) => refusal(report.id, found.get(report.id), report.leaseToken, to) ?? repeat;
+  }
+
+  const completions = createBatcher<Completion, void>({
+    maxItems: 500,
+    maxInFlight: 2,
+    weigh: ({ result }) => result.length,
+    maxWeight: 4 * 1024 * 1024,
+    run: async (reports) => {
+      const done = await completeJobs(db, sortedById(reports), clock.now());
+      if (done.size > 0) wakeups.notify(changedTopic);
+      if (done.size === reports.length) return reports.map(() => undefined);
+      const missed = reports.filter(({ id }) => !done.has(id));
+      const verdict = await judge<void>(missed, 'done', undefined);
+      // A twin in the same batch finds its job done, under its own lease: a repetition.
+      return reports.map((report) => (done.has(report.id) ? undefined : verdict(report)));
+    },
+  });
+
+  const failures = createBatcher<Failure, JobState>({
+    maxItems: 500,
+    maxInFlight: 1,
+    run: async (reports) => {
+      const outcomes = await db.transaction(async (tx) => {
+        const byId = new Map(reports.map((report) => [report.id, report]));
+        const now = clock.now();
+        const settled = (await lockRunning(tx, sortedById(reports))).flatMap((row) => {
+          const report = byId.get(row.id);
+          if (report === undefined) return [];
+          const attempted = { attempts: row.attempts, maxAttempts: row.max_attempts };
+          return [{ id: row.id, ...afterFailure(attempted, report.error, report.retryable, now, random()) }];
+        });
+        if (settled.length > 0) await settleFailures(tx, settled, now);
+        return new Map<string, AfterFailure>(settled.map((outcome) => [outcome.id, outcome]));
+      });
+      if (outcomes.size > 0) wakeups.notify(changedTopic);
+      if ([...outcomes.values()].some(({ state }) => state === 'scheduled')) onScheduled();
+      const missed = reports.filter(({ id }) => !outcomes.has(id));
+      const verdict = missed.length > 0 ? await judge<JobState>(missed, 'error', 'error') : undefined;
+      return reports.map((report) => outcomes.get(report.id)?.state ?? verdict?.(report) ?? 'error');
+    },
+  });
+
+  const heartbeats = createBatcher<Heartbeat, Renewal>({
+    maxItems: 500,
+    maxInFlight: 1,
+    run: async (reports) => {
+      const renewed = await renewLeases(db, sortedById(reports), clock.now());
+      if (reports.some(({ id, progress }) => progress !== undefined && renewed.has(id))) wakeups.notify(changedTopic);
+      const missed = reports.filter(({ id }) => !renewed.has(id));
+      const verdict = missed.length > 0 ? await judge<Renewal>(missed, 'canceled', { canceled: true }) : undefined;
+      return reports.map((report): Renewal | Error => {
+        const leaseExpiresAt = renewed.get(report.id);
+        return leaseExpiresAt === undefined ? (verdict?.(report) ?? { canceled: true }) : { leaseExpiresAt };
+      });
+    },
+  });
+
+  const releases = createBatcher<Leased, void>({
+    maxItems: 500,
+    maxInFlight: 1,
+    run: async (reports) => {
+      const released = await releaseJobs(db, sortedById(reports));
+      for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
+      if (released.length > 0) wakeups.notify(changedTopic);
+      const ids = new Set(released.map(({ id }) => id));
+      const missed = reports.filter(({ id }) => !ids.has(id));
+      const verdict = missed.length > 0 ? await judge<void>(missed, 'queued', undefined) : undefined;
+      return reports.map((report) => (ids.has(report.id) ? undefined : verdict?.(report)));
+    },
+  });
+
+  return {
+    complete: (report) => completions.submit(report),
+    fail: (report) => failures.submit(report),
+    heartbeat: (report) => heartbeats.submit(report),
+    release: (report) => releases.submit(report),
+  };
+}
+
+/** In one order everywhere, so that two statements that meet wait for each other instead of deadlocking. */
+function sortedById<R extends Leased>(reports: readonly R[]): R[] {
+  return [...reports].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+}

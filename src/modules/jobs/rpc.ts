@@ -1,0 +1,71 @@
+import { JobService } from '../../../gen/muster/v1/jobs_pb.js';
+import { AppError } from '../../errors.js';
+import type { Call } from '../../platform/rpc/call.js';
+import { errorInfo } from '../../platform/rpc/connect-error.js';
+import { type Service, service } from '../../platform/rpc/methods.js';
+import type { CompleteInput, FailInput, HeartbeatInput } from './desk.js';
+import { checkInteger, type SubmitInput } from './jobs.js';
+import { type ClaimInput, claimRequest, type Jobs, type ListInput } from './service.js';
+import type { Leased } from './store.js';
+import type { WorkInput, WorkOutput } from './work-stream.js';
+
+/** JobService on the wire. Inputs are what the codec made of the messages of jobs.proto. */
+export function createJobRpc(jobs: Jobs): Service {
+  return service(JobService, {
+    createJob: (input: SubmitInput) => jobs.submit(input),
+    getJob: async ({ id }: { id: string }) => ({ job: await jobs.get(id) }),
+    listJobs: (input: ListInput) => jobs.list(input),
+    cancelJob: ({ id }: { id: string }) => jobs.cancel(id),
+    claimJobs: async (input: ClaimInput, call: Call) => ({ jobs: await jobs.claim(input, call.signal) }),
+    async heartbeatJob(input: HeartbeatInput) {
+      const renewal = await jobs.heartbeat(input);
+      if ('canceled' in renewal) return { cancelRequested: true };
+      return { cancelRequested: false, leaseExpiresAt: renewal.leaseExpiresAt };
+    },
+    completeJob: async (input: CompleteInput) => ({ job: await jobs.complete(input) }),
+    failJob: async (input: FailInput) => ({ job: await jobs.fail(input) }),
+    async *work(inputs: AsyncIterable<WorkMessage>, call: Call) {
+      for await (const output of jobs.work(checked(inputs), call.signal)) yield onWire(output, call.correlationId);
+    },
+    async *watchJob({ id }: { id: string }, call: Call) {
+      for await (const job of jobs.watch(id, call.signal)) yield { job };
+    },
+  });
+}
+
+interface WorkMessage {
+  readonly start?: Omit<ClaimInput, 'max' | 'waitSec'> & { readonly capacity: number };
+  readonly update?: {
+    readonly completed: readonly CompleteInput[];
+    readonly failed: readonly FailInput[];
+    readonly held: readonly HeartbeatInput[];
+    readonly released: readonly Leased[];
+    readonly capacity?: number;
+  };
+}
+
+async function* checked(inputs: AsyncIterable<WorkMessage>): AsyncIterable<WorkInput> {
+  for await (const { start, update } of inputs) {
+    if (start !== undefined) {
+      const { workerId, kinds, leaseSec } = claimRequest(start);
+      yield { start: { workerId, kinds, leaseSec, capacity: checkCapacity(start.capacity) } };
+    } else if (update !== undefined) {
+      yield { ...update, capacity: update.capacity === undefined ? undefined : checkCapacity(update.capacity) };
+    } else {
+      throw new AppError('invalid_request', 'message: must be start or update');
+    }
+  }
+}
+
+function checkCapacity(capacity: number): number {
+  return checkInteger('capacity', capacity, 0, 5000);
+}
+
+function onWire(output: WorkOutput, correlationId: string) {
+  return {
+    ...output,
+    outcomes: output.outcomes.map((outcome) =>
+      outcome.error === undefined ? outcome : { ...outcome, error: errorInfo(outcome.error, correlationId) },
+    ),
+  };
+}

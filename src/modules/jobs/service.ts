@@ -1,0 +1,207 @@
+import { AppError, invalidField } from '../../errors.js';
+import type { Clock } from '../../platform/clock.js';
+import { createBatcher } from '../../platform/db/batcher.js';
+import type { Db } from '../../platform/db/db.js';
+import type { Wakeups } from '../../platform/db/wakeups.js';
+import { isId, type NewId } from '../../platform/ids.js';
+import type { Log } from '../../platform/log.js';
+import { type ClaimRequest, createClaimer } from './claimer.js';
+import { type CompleteInput, createDesk, type FailInput, type HeartbeatInput } from './desk.js';
+import { createHousekeeping } from './housekeeping.js';
+import {
+  checkInteger,
+  checkName,
+  type ClaimedJob,
+  invalidTransition,
+  isTerminal,
+  type Job,
+  type JobStatus,
+  type SubmitInput,
+} from './jobs.js';
+import { createReports, type Renewal } from './reports.js';
+import { cancelJob, findJobs } from './store.js';
+import { listJobs } from './store-list.js';
+import { createSubmitter, type Submitted } from './submitter.js';
+import { changedTopic, createWatcher, stoppedTopic } from './watcher.js';
+import { serveWorker, type WorkInput, type WorkOutput } from './work-stream.js';
+
+export interface JobsDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly wakeups: Wakeups;
+  readonly log: Log;
+  readonly random: () => number;
+  /** Aborts when the server is about to stop. */
+  readonly stopping: AbortSignal;
+  readonly pollMs: number;
+  readonly retentionMs: number | undefined;
+}
+
+type Optional<T> = T | null | undefined;
+
+export interface ClaimInput {
+  readonly workerId: string;
+  readonly kinds: readonly string[];
+  readonly max?: Optional<number>;
+  readonly leaseSec?: Optional<number>;
+  readonly waitSec?: Optional<number>;
+}
+
+/** The use cases of jobs. Everything rejects with AppErrors that name the field at fault. */
+export interface Jobs {
+  submit(input: SubmitInput): Promise<Submitted>;
+  get(id: string): Promise<Job>;
+  list(input: ListInput): Promise<{ readonly jobs: readonly Job[]; readonly nextCursor: string | undefined }>;
+  cancel(id: string): Promise<{ readonly id: string; readonly status: JobStatus }>;
+  claim(input: ClaimInput, signal: AbortSignal): Promise<ClaimedJob[]>;
+  heartbeat(input: HeartbeatInput): Promise<Renewal>;
+  complete(input: CompleteInput): Promise<Job>;
+  fail(input: FailInput): Promise<Job>;
+  work(inputs: AsyncIterable<WorkInput>, signal: AbortSignal): AsyncIterable<WorkOutput>;
+  watch(id: string, signal: AbortSignal): AsyncIterable<Job>;
+  start(): void;
+  stop(): Promise<void>;
+}
+
+export interface ListInput {
+  readonly status: readonly JobStatus[];
+  readonly kind: readonly string[];
+  readonly limit?: Optional<number>;
+  readonly cursor?: Optional<string>;
+}
+
+export function createJobs(deps: JobsDeps): Jobs {
+  const { db, clock, newId, wakeups, log, random, stopping, pollMs, retentionMs } = deps;
+  const housekeeping = createHousekeeping({ db, clock, wakeups, log, random, pollMs, retentionMs });
+  const onScheduled = housekeeping.scheduleChanged;
+  const submitter = createSubmitter({ db, clock, newId, wakeups, onScheduled });
+  const claimer = createClaimer({ db, clock, wakeups, log, pollMs });
+  const desk = createDesk(createReports({ db, clock, wakeups, random, onScheduled }));
+  const watcher = createWatcher({ db, wakeups, log, pollMs });
+
+  // Reads of concurrent callers share a query; each begins after its call came in, so it sees all that was committed.
+  const reader = createBatcher<string, Job | undefined>({
+    maxItems: 500,
+    maxInFlight: 4,
+    run: async (ids) => {
+      const found = new Map((await findJobs(db, [...new Set(ids)])).map((job) => [job.id, job]));
+      return ids.map((id) => found.get(id));
+    },
+  });
+
+  async function get(id: string): Promise<Job> {
+    const job = isId('job', id) ? await reader.submit(id) : undefined;
+    if (job === undefined) throw notFound(id);
+    return job;
+  }
+
+  async function cancel(id: string) {
+    const was = isId('job', id) ? await cancelJob(db, id, clock.now()) : undefined;
+    if (was === undefined) {
+      const { status } = await get(id);
+      if (status !== 'canceled') throw invalidTransition(id, status, 'canceled');
+    } else {
+      log.info('job_canceled', { job_id: id, from: was });
+      wakeups.notify(changedTopic);
+      if (was === 'running') wakeups.notify(stoppedTopic);
+    }
+    return { id, status: 'canceled' as const };
+  }
+
+  async function* watch(id: string, signal: AbortSignal): AsyncIterable<Job> {
+    let wake: (() => void) | undefined;
+    let changed = true;
+    const look = (): void => {
+      changed = true;
+      wake?.();
+    };
+    const unwatch = watcher.watch(id, look);
+    signal.addEventListener('abort', look, { once: true });
+    stopping.addEventListener('abort', look, { once: true });
+    try {
+      let last = '';
+      for (;;) {
+        changed = false;
+        const job = await get(id);
+        const text = JSON.stringify(job);
+        if (text !== last) yield job;
+        last = text;
+        if (isTerminal(job.status) || signal.aborted) return;
+        if (stopping.aborted) throw new AppError('unavailable', 'The server is stopping; watch again.');
+        if (!changed) await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      unwatch();
+      signal.removeEventListener('abort', look);
+      stopping.removeEventListener('abort', look);
+    }
+  }
+
+  return {
+    submit: submitter.submit,
+    get,
+    async list(input) {
+      const limit = checkInteger('limit', input.limit ?? 50, 1, 500);
+      const before = input.cursor === undefined || input.cursor === null ? undefined : idOfCursor(input.cursor);
+      input.kind.forEach((kind, index) => checkName(`kind[${index}]`, kind));
+      const found = await listJobs(db, { statuses: input.status, kinds: input.kind, before, limit: limit + 1 });
+      const page = found.slice(0, limit);
+      const last = found.length > limit ? page.at(-1) : undefined;
+      return { jobs: page, nextCursor: last && cursorOf(last.id) };
+    },
+    cancel,
+    claim: async (input, signal) => {
+      const any = AbortSignal.any([signal, stopping]);
+      return claimer.claim(claimRequest(input), any);
+    },
+    heartbeat: desk.heartbeat,
+    async complete(input) {
+      await desk.complete(input);
+      return get(input.id);
+    },
+    async fail(input) {
+      const state = await desk.fail(input);
+      log.info('job_failed', { job_id: input.id, reason: input.error?.code, retry: state === 'scheduled' });
+      return get(input.id);
+    },
+    work: (inputs, signal) => serveWorker(inputs, signal, { claimer, desk, watcher, log, stopping }),
+    watch,
+    start() {
+      housekeeping.start();
+      claimer.start();
+      watcher.start();
+    },
+    async stop() {
+      await Promise.all([housekeeping.stop(), claimer.stop(), watcher.stop()]);
+    },
+  };
+}
+
+function notFound(id: string): AppError {
+  return new AppError('not_found', `There is no job ${id}.`);
+}
+
+/** Whose it is and what it may take; `kinds` sorted, so that workers that want the same are served together. */
+export function claimRequest(input: ClaimInput): ClaimRequest {
+  checkName('worker_id', input.workerId);
+  if (input.kinds.length === 0 || input.kinds.length > 50) throw invalidField('kinds', 'must name 1 to 50 kinds');
+  input.kinds.forEach((kind, index) => checkName(`kinds[${index}]`, kind));
+  return {
+    workerId: input.workerId,
+    kinds: [...new Set(input.kinds)].sort(),
+    max: checkInteger('max', input.max ?? 1, 1, 500),
+    leaseSec: checkInteger('lease_sec', input.leaseSec ?? 60, 1, 3600),
+    waitMs: checkInteger('wait_sec', input.waitSec ?? 0, 0, 60) * 1000,
+  };
+}
+
+function cursorOf(id: string): string {
+  return Buffer.from(id).toString('base64url');
+}
+
+function idOfCursor(cursor: string): string {
+  const id = Buffer.from(cursor, 'base64url').toString();
+  if (!isId('job', id)) throw invalidField('cursor', 'is none of ours');
+  return id;
+}

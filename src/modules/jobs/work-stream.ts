@@ -1,0 +1,278 @@
+import { AppError, messageOf } from '../../errors.js';
+import type { Log } from '../../platform/log.js';
+import type { Claimer, ClaimRequest } from './claimer.js';
+import type { CompleteInput, Desk, FailInput, HeartbeatInput } from './desk.js';
+import { type ClaimedJob, type JobStatus, statusOf } from './jobs.js';
+import type { Leased } from './store.js';
+import type { StopReason, Watcher } from './watcher.js';
+
+/** What a worker says. Reports are checked one by one when they are filed, so that a bad one costs no other. */
+export type WorkInput =
+  | { readonly start: WorkStart }
+  | {
+      readonly completed: readonly CompleteInput[];
+      readonly failed: readonly FailInput[];
+      readonly held: readonly HeartbeatInput[];
+      readonly released: readonly Leased[];
+      readonly capacity: number | undefined;
+    };
+
+export interface WorkStart {
+  readonly workerId: string;
+  readonly kinds: readonly string[];
+  readonly capacity: number;
+  readonly leaseSec: number;
+}
+
+export interface JobOutcome {
+  readonly id: string;
+  readonly leaseToken: string;
+  readonly status?: JobStatus;
+  readonly error?: AppError;
+  readonly leaseExpiresAt?: Date;
+}
+
+/** What the server says; several things that come together go in one message. */
+export interface WorkOutput {
+  readonly started?: { readonly leaseSec: number };
+  readonly jobs: readonly ClaimedJob[];
+  readonly outcomes: readonly JobOutcome[];
+  readonly stopped: readonly (Leased & { readonly reason: StopReason })[];
+  readonly drain: boolean;
+}
+
+export interface WorkStreamDeps {
+  readonly claimer: Claimer;
+  readonly desk: Desk;
+  readonly watcher: Watcher;
+  readonly log: Log;
+  /** Aborts when the server is about to stop. */
+  readonly stopping: AbortSignal;
+}
+
+const waitMs = 60_000;
+const maxOutcomes = 1000;
+
+/**
+ * One worker's stream. The worker holds at most `capacity` jobs: a place is taken when a job is sent and free again when
+ * its report is committed. What cannot be sent yet is gathered, so that a slow reader costs one bounded message, never a
+ * growing queue: jobs are bounded by the capacity, answers by the reports read, and no more reports are read while
+ * too many answers wait.
+ */
+export async function* serveWorker(
+  inputs: AsyncIterable<WorkInput>,
+  signal: AbortSignal,
+  deps: WorkStreamDeps,
+): AsyncIterable<WorkOutput> {
+  const { claimer, desk, watcher, log, stopping } = deps;
+  const held = new Map<string, { readonly leaseToken: string; readonly end: () => void }>();
+  const outbox = createOutbox();
+  const over = new AbortController();
+  let start: WorkStart | undefined;
+  let capacity = 0;
+  let claiming = false;
+  let reporting = 0;
+
+  async function claimMore(): Promise<void> {
+    if (claiming || start === undefined) return;
+    claiming = true;
+    try {
+      while (!over.signal.aborted && !stopping.aborted && capacity > held.size) {
+        const request: ClaimRequest = { ...start, max: capacity - held.size, waitMs };
+        const jobs = await claimer.claim(request, over.signal);
+        for (const job of jobs) hold(job);
+        outbox.jobs(jobs);
+      }
+    } catch (error) {
+      outbox.fail(error);
+    } finally {
+      claiming = false;
+    }
+  }
+
+  function hold(job: ClaimedJob): void {
+    const { id, leaseToken } = job;
+    const end = watcher.hold(id, leaseToken, (reason) => {
+      held.delete(id);
+      outbox.stopped({ id, leaseToken, reason });
+      void claimMore();
+    });
+    held.set(id, { leaseToken, end });
+  }
+
+  function drop({ id, leaseToken }: Leased): void {
+    const mine = held.get(id);
+    if (mine === undefined || mine.leaseToken !== leaseToken) return;
+    mine.end();
+    held.delete(id);
+  }
+
+  /** Reports, drops the job from what the worker holds, answers. */
+  async function settle(report: Leased, run: () => Promise<JobStatus>): Promise<void> {
+    reporting += 1;
+    try {
+      const status = await run();
+      drop(report);
+      outbox.outcome({ id: report.id, leaseToken: report.leaseToken, status });
+    } catch (error) {
+      drop(report);
+      outbox.outcome({ id: report.id, leaseToken: report.leaseToken, error: asAppError(error, log) });
+    } finally {
+      reporting -= 1;
+      outbox.wake();
+    }
+    void claimMore();
+  }
+
+  async function renew(report: HeartbeatInput): Promise<void> {
+    const { id, leaseToken } = report;
+    reporting += 1;
+    try {
+      const renewal = await desk.heartbeat(report);
+      if ('canceled' in renewal) {
+        drop(report);
+        outbox.stopped({ id, leaseToken, reason: 'canceled' });
+        void claimMore();
+      } else {
+        outbox.outcome({ id, leaseToken, status: 'running', leaseExpiresAt: renewal.leaseExpiresAt });
+      }
+    } catch (error) {
+      drop(report);
+      outbox.outcome({ id, leaseToken, error: asAppError(error, log) });
+      void claimMore();
+    } finally {
+      reporting -= 1;
+      outbox.wake();
+    }
+  }
+
+  async function read(): Promise<void> {
+    for await (const input of inputs) {
+      if ('start' in input) {
+        if (start !== undefined) throw new AppError('invalid_request', 'start: comes once, as the first message');
+        start = input.start;
+        capacity = start.capacity;
+        log.info('worker_connected', { worker_id: start.workerId, kinds: start.kinds, capacity });
+        outbox.started(start.leaseSec);
+      } else {
+        if (start === undefined) throw new AppError('invalid_request', 'start: must be the first message');
+        for (const report of input.completed) void settle(report, () => desk.complete(report).then(() => 'done'));
+        for (const report of input.failed) void settle(report, () => desk.fail(report).then(statusOf));
+        for (const report of input.released) void settle(report, () => desk.release(report).then(() => 'queued'));
+        for (const report of input.held) void renew(report);
+        capacity = input.capacity ?? capacity;
+        await outbox.room();
+      }
+      void claimMore();
+    }
+  }
+
+  const drain = (): void => outbox.drain();
+  stopping.addEventListener('abort', drain, { once: true });
+  if (stopping.aborted) drain();
+  const gone = (): void => {
+    over.abort();
+    outbox.wake();
+  };
+  signal.addEventListener('abort', gone, { once: true });
+
+  let ended = false;
+  const reading = read()
+    .catch((error: unknown) => outbox.fail(error))
+    .finally(() => {
+      ended = true;
+      over.abort();
+      outbox.wake();
+    });
+
+  try {
+    for (;;) {
+      const message = await outbox.take(() => signal.aborted || (ended && reporting === 0));
+      if (message === undefined) break;
+      yield message;
+    }
+    await reading;
+  } finally {
+    stopping.removeEventListener('abort', drain);
+    signal.removeEventListener('abort', gone);
+    over.abort();
+    const left = [...held].map(([id, { leaseToken }]) => ({ id, leaseToken }));
+    for (const lease of left) drop(lease);
+    // A worker that ended its side is done with them; one whose connection broke may come back while its leases run.
+    if (ended && !signal.aborted) await Promise.allSettled(left.map((lease) => desk.release(lease)));
+    if (start !== undefined) log.info('worker_disconnected', { worker_id: start.workerId, held: left.length });
+  }
+}
+
+function asAppError(error: unknown, log: Log): AppError {
+  if (error instanceof AppError) return error;
+  log.error('report_failed', { error });
+  return new AppError('internal_error', `The report was not stored: ${messageOf(error)}`, { cause: error });
+}
+
+/** What waits to be sent, as one message that grows. */
+function createOutbox() {
+  let started: { leaseSec: number } | undefined;
+  let jobs: ClaimedJob[] = [];
+  let outcomes: JobOutcome[] = [];
+  let stopped: (Leased & { reason: StopReason })[] = [];
+  let drain = false;
+  let failure: { error: unknown } | undefined;
+  let wakeTaker: (() => void) | undefined;
+  let wakeReader: (() => void) | undefined;
+
+  const wake = (): void => wakeTaker?.();
+  const isEmpty = (): boolean =>
+    started === undefined && !drain && jobs.length === 0 && outcomes.length === 0 && stopped.length === 0;
+
+  return {
+    wake,
+    started(leaseSec: number) {
+      started = { leaseSec };
+      wake();
+    },
+    jobs(claimed: readonly ClaimedJob[]) {
+      jobs.push(...claimed);
+      wake();
+    },
+    outcome(outcome: JobOutcome) {
+      outcomes.push(outcome);
+      wake();
+    },
+    stopped(stop: Leased & { reason: StopReason }) {
+      stopped.push(stop);
+      wake();
+    },
+    drain() {
+      drain = true;
+      wake();
+    },
+    fail(error: unknown) {
+      failure ??= { error };
+      wake();
+    },
+    /** Resolves when few enough answers wait. */
+    async room(): Promise<void> {
+      while (outcomes.length > maxOutcomes) await new Promise<void>((resolve) => (wakeReader = resolve));
+    },
+    /** Resolves with what there is, or undefined once nothing is left and `done` says that nothing will come. */
+    async take(done: () => boolean): Promise<WorkOutput | undefined> {
+      while (isEmpty()) {
+        if (failure !== undefined) throw failure.error;
+        if (done()) return undefined;
+        await new Promise<void>((resolve) => (wakeTaker = resolve));
+        wakeTaker = undefined;
+      }
+      // Callbacks of this turn may add to it.
+      await new Promise(setImmediate);
+      const message = { ...(started && { started }), jobs, outcomes, stopped, drain };
+      started = undefined;
+      jobs = [];
+      outcomes = [];
+      stopped = [];
+      drain = false;
+      wakeReader?.();
+      return message;
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import type { Log } from '../log.js';
+import { createLoop } from '../loop.js';
+import type { ConnectionConfig, Db } from './db.js';
+
+/**
+ * Tells the other parts of this server at once, and the other servers on the database a moment later, that something has
+ * changed. Nothing is right or wrong by it: who listens also polls, so a lost wake-up costs time and no more.
+ */
+export interface Wakeups {
+  /** Call after the commit. */
+  notify(topic: string): void;
+  /** Answers the function that ends the listening. */
+  on(topic: string, listener: () => void): () => void;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface WakeupOptions {
+  readonly connection: ConnectionConfig;
+  readonly db: Db;
+  readonly log: Log;
+  /** False where LISTEN cannot work, such as through PgBouncer in transaction mode: servers then learn by polling alone. */
+  readonly listen: boolean;
+}
+
+const channel = 'muster';
+const gapMs = 10;
+
+export function createWakeups({ connection, db, log, listen }: WakeupOptions): Wakeups {
+  const node = randomUUID().slice(0, 8);
+  const listeners = new Map<string, Set<() => void>>();
+  const outgoing = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+  let client: pg.Client | undefined;
+
+  function fire(topic: string): void {
+    for (const listener of listeners.get(topic) ?? []) listener();
+  }
+
+  async function send(): Promise<void> {
+    timer = undefined;
+    const topics = [...outgoing];
+    outgoing.clear();
+    try {
+      await db.query(
+        { name: 'wakeups_notify', text: `SELECT pg_notify('${channel}', t || ' ' || $2) FROM unnest($1::text[]) t` },
+        [topics, node],
+      );
+    } catch (error) {
+      log.debug('wakeup_not_sent', { error });
+    }
+  }
+
+  // Polling stands behind this, so a lost connection is no more than a reason to try again.
+  const connector = createLoop({
+    name: 'wakeups',
+    log,
+    intervalMs: 2000,
+    run: async () => {
+      if (client !== undefined) return;
+      const fresh = new pg.Client({ ...connection, application_name: 'muster listen' });
+      fresh.on('error', () => {
+        client = undefined;
+        void fresh.end().catch(() => undefined);
+        connector.wake();
+      });
+      fresh.on('notification', ({ payload = '' }) => {
+        const [topic = '', sender] = payload.split(' ');
+        if (sender !== node) fire(topic);
+      });
+      await fresh.connect();
+      await fresh.query(`LISTEN ${channel}`);
+      client = fresh;
+      // What was told while nobody listened.
+      for (const topic of listeners.keys()) fire(topic);
+    },
+  });
+
+  return {
+    notify(topic) {
+      fire(topic);
+      if (!listen) return;
+      outgoing.add(topic);
+      timer ??= setTimeout(() => void send(), gapMs);
+    },
+    on(topic, listener) {
+      let set = listeners.get(topic);
+      if (set === undefined) listeners.set(topic, (set = new Set()));
+      set.add(listener);
+      return () => void listeners.get(topic)?.delete(listener);
+    },
+    async start() {
+      if (listen) connector.start();
+    },
+    async stop() {
+      clearTimeout(timer);
+      await connector.stop();
+      await client?.end().catch(() => undefined);
+    },
+  };
+}

@@ -1,0 +1,161 @@
+import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf';
+import { StructSchema, TimestampSchema, ValueSchema } from '@bufbuild/protobuf/wkt';
+import { AppError, invalidField } from '../../../errors.js';
+import type { Plain } from '../../rpc/codec.js';
+import { fieldReader, restJson, withDefaults } from './rest-json.js';
+import type { Route } from './routes.js';
+
+/** Builds the request of a route from its path, query and body. Everything that is wrong is named and refused. */
+export type Bind = (segments: readonly string[], query: string, body: unknown) => Plain;
+
+/** A field that a path or query text can fill: where it is, and how its text is read. */
+interface TextField {
+  readonly field: DescField;
+  /** camelCase names from the request to the field. */
+  readonly path: readonly string[];
+  readonly read: (text: string, name: string) => unknown;
+}
+
+export function createBind(route: Route): Bind {
+  const { input } = route.rpc.desc;
+  const queryFields = new Map<string, TextField>();
+  if (route.body !== 'whole') collectTextFields(input, '', [], route, queryFields);
+  const variables = route.template.variables.map((variable) => {
+    const name = variable.field.join('.');
+    return { ...variable, name, target: textFieldAt(input, variable.field), first: variable.first };
+  });
+  const whole = restJson(input);
+  const bodyReader = typeof route.body === 'object' ? fieldReader(route.body) : undefined;
+
+  return (segments, query, body) => {
+    let plain: Record<string, unknown>;
+    if (route.body === 'whole') {
+      plain = { ...whole.read(body === undefined ? {} : body, '') };
+    } else {
+      plain = {};
+      if (bodyReader !== undefined && typeof route.body === 'object') {
+        if (body !== undefined) plain[route.body.localName] = bodyReader(body, route.body.name);
+      } else if (body !== undefined) {
+        throw new AppError('invalid_request', 'This path takes no body.');
+      }
+    }
+    if (query !== '') bindQuery(query, queryFields, plain);
+    for (const { name, target, first, end } of variables) {
+      const text = decode(endOf(segments, first, end, route), name);
+      assign(plain, target, target.read(text, name));
+    }
+    return withDefaults(input, plain);
+  };
+}
+
+/** The text of a variable's segments, without the route's verb. */
+function endOf(segments: readonly string[], first: number, end: number, route: Route): string {
+  const { template } = route;
+  const rest = template.segments.at(-1)?.kind === 'rest' && end === template.segments.length;
+  const text = segments.slice(first, rest ? undefined : end).join('/');
+  const isLast = end === template.segments.length;
+  return isLast && template.verb !== '' ? text.slice(0, -template.verb.length - 1) : text;
+}
+
+function decode(text: string, name: string): string {
+  try {
+    return text.includes('%') ? decodeURIComponent(text) : text;
+  } catch {
+    throw invalidField(name, 'is not percent-encoded UTF-8');
+  }
+}
+
+function bindQuery(query: string, fields: ReadonlyMap<string, TextField>, plain: Record<string, unknown>): void {
+  for (const pair of query.split('&')) {
+    if (pair === '') continue;
+    const cut = pair.indexOf('=');
+    const rawName = cut < 0 ? pair : pair.slice(0, cut);
+    const name = decode(rawName.replaceAll('+', ' '), rawName);
+    const target = fields.get(name);
+    if (target === undefined) throw invalidField(name, 'no such query parameter');
+    const text = cut < 0 ? '' : decode(pair.slice(cut + 1).replaceAll('+', ' '), name);
+    const value = target.read(text, name);
+    if (target.field.fieldKind === 'list') {
+      const list = valueAt(plain, target.path) as unknown[] | undefined;
+      if (list === undefined) assign(plain, target, [value]);
+      else list.push(value);
+    } else {
+      if (valueAt(plain, target.path) !== undefined) throw invalidField(name, 'may be given only once');
+      assign(plain, target, value);
+    }
+  }
+}
+
+function valueAt(plain: Record<string, unknown>, path: readonly string[]): unknown {
+  let at: unknown = plain;
+  for (const name of path) at = (at as Record<string, unknown> | undefined)?.[name];
+  return at;
+}
+
+function assign(plain: Record<string, unknown>, target: TextField, value: unknown): void {
+  let at = plain;
+  target.path.forEach((name, index) => {
+    if (index === target.path.length - 1) at[name] = value;
+    else at = (at[name] ??= {}) as Record<string, unknown>;
+  });
+}
+
+/** All fields that a query can fill, nested ones by their dotted names, but for those of the path and the body. */
+function collectTextFields(
+  desc: DescMessage,
+  prefix: string,
+  path: readonly string[],
+  route: Route,
+  into: Map<string, TextField>,
+): void {
+  for (const field of desc.fields) {
+    const name = prefix + field.name;
+    if (route.template.variables.some((variable) => variable.field.join('.') === name)) continue;
+    if (path.length === 0 && route.body === field) continue;
+    const here = [...path, field.localName];
+    const read = textReader(field);
+    if (read !== undefined) into.set(name, { field, path: here, read });
+    else if (field.fieldKind === 'message' && !into.has(name) && here.length < 5 && !isJson(field.message)) {
+      collectTextFields(field.message, `${name}.`, here, route, into);
+    }
+  }
+}
+
+function textFieldAt(desc: DescMessage, names: readonly string[]): TextField {
+  let at: DescMessage | undefined = desc;
+  let field: DescField | undefined;
+  const path: string[] = [];
+  for (const name of names) {
+    field = at?.fields.find((candidate) => candidate.name === name);
+    if (field !== undefined) path.push(field.localName);
+    at = field?.message;
+  }
+  const read = field && textReader(field);
+  if (field === undefined || read === undefined) throw new Error(`${names.join('.')} is no scalar field`);
+  return { field, path, read };
+}
+
+function isJson(desc: DescMessage): boolean {
+  return desc.typeName === ValueSchema.typeName || desc.typeName === StructSchema.typeName;
+}
+
+/** How the text of a path or query becomes a value of the field; undefined for fields that no text can fill. */
+function textReader(field: DescField): ((text: string, name: string) => unknown) | undefined {
+  const scalar = field.scalar;
+  const json = elementReader(field);
+  if (json === undefined) return undefined;
+  if (scalar === ScalarType.BOOL) {
+    return (text, name) => json(text === 'true' ? true : text === 'false' ? false : text, name);
+  }
+  if (scalar === undefined || scalar === ScalarType.STRING || scalar === ScalarType.BYTES) return json;
+  return (text, name) => json(/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text, name);
+}
+
+/** The JSON reader of a field's single value. */
+function elementReader(field: DescField): ((json: unknown, path: string) => unknown) | undefined {
+  if (field.fieldKind === 'map') return undefined;
+  if (field.message !== undefined && field.message.typeName !== TimestampSchema.typeName) return undefined;
+  const read = fieldReader(field);
+  if (field.fieldKind !== 'list') return read;
+  return (json, path) => (read([json], path) as unknown[])[0];
+}

@@ -1,0 +1,129 @@
+import { isUtf8 } from 'node:buffer';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AppError, messageOf } from '../../../errors.js';
+import type { CallInit } from '../../rpc/call.js';
+import type { Plain } from '../../rpc/codec.js';
+import type { Dispatch } from '../../rpc/dispatch.js';
+import { callInitOf } from '../call-init.js';
+import { type Bind, createBind } from './bind.js';
+import { fieldWriter, restJson } from './rest-json.js';
+import { createRouter } from './router.js';
+import type { Route } from './routes.js';
+import { parseTemplate, type Template } from './template.js';
+
+/** A path that is no method of a service, such as `/healthz`. */
+export interface PlainRoute {
+  readonly method: string;
+  readonly path: string;
+  handle(request: FastifyRequest, reply: FastifyReply): unknown;
+}
+
+type Handle = (request: FastifyRequest, reply: FastifyReply, segments: readonly string[], query: string) => unknown;
+
+interface Entry {
+  readonly method: string;
+  readonly template: Template;
+  readonly handle: Handle;
+}
+
+/**
+ * Answers every request that is no RPC path: by the route table, with 404, 405 and OPTIONS told from the same table.
+ * Throws when two routes clash.
+ */
+export function createGateway(routes: readonly Route[], plain: readonly PlainRoute[], dispatch: Dispatch) {
+  const entries: Entry[] = [
+    ...routes.map((route) => ({ method: route.method, template: route.template, handle: rpcHandle(route, dispatch) })),
+    ...plain.map((route) => ({
+      method: route.method,
+      template: parseTemplate(route.path),
+      handle: (request: FastifyRequest, reply: FastifyReply) => route.handle(request, reply),
+    })),
+  ];
+  const router = createRouter(entries);
+
+  return (request: FastifyRequest, reply: FastifyReply): unknown => {
+    const url = request.raw.url ?? '/';
+    const cut = url.indexOf('?');
+    const path = cut < 0 ? url : url.slice(0, cut);
+    const method = request.raw.method ?? 'GET';
+    const found = router.find(method === 'HEAD' ? 'GET' : method, path);
+    if (found.kind === 'found') {
+      return found.route.handle(request, reply, found.segments, cut < 0 ? '' : url.slice(cut + 1));
+    }
+    if (found.kind === 'unknown') throw new AppError('not_found', `No such path: ${path}`);
+    const allow = allowOf(found.allow);
+    void reply.header('allow', allow);
+    if (method === 'OPTIONS') return reply.code(204).send();
+    throw new AppError('method_not_allowed', `${path} takes ${allow}`, { details: { allow: allow.split(', ') } });
+  };
+}
+
+function allowOf(methods: readonly string[]): string {
+  const all = new Set(['OPTIONS', ...methods, ...(methods.includes('GET') ? ['HEAD'] : [])]);
+  return [...all].sort().join(', ');
+}
+
+const jsonType = 'application/json; charset=utf-8';
+
+function rpcHandle(route: Route, dispatch: Dispatch): Handle {
+  const bind: Bind = createBind(route);
+  const write = answerWriter(route);
+  const pageField = route.rpc.desc.output.fields.find((field) => field.name === 'next_cursor');
+  const { rpc, status } = route;
+  return async (request, reply, segments, query) => {
+    const input = bind(segments, query, bodyOf(request));
+    const init: CallInit = callInitOf(request, reply, 'Rest');
+    const output = await dispatch.unary(rpc, input, init);
+    void reply.code(status).header('content-type', jsonType);
+    if (route.location !== undefined) void reply.header('location', fill(route.location, route, output));
+    const cursor = pageField === undefined ? undefined : output[pageField.localName];
+    if (typeof cursor === 'string') void reply.header('link', nextLink(request.raw.url ?? '', cursor));
+    return reply.send(write(output));
+  };
+}
+
+function answerWriter({ answer, rpc }: Route): (output: Plain) => string {
+  if (answer === undefined) {
+    const json = restJson(rpc.desc.output);
+    return (output) => json.write(output);
+  }
+  const write = fieldWriter(answer);
+  return (output) => write(output[answer.localName]);
+}
+
+function fill(template: Template, route: Route, output: Plain): string {
+  const answer = (route.answer === undefined ? output : output[route.answer.localName]) as Plain;
+  const fields = (route.answer?.message ?? route.rpc.desc.output).fields;
+  let path = '';
+  template.segments.forEach((segment, index) => {
+    const variable = template.variables.find(({ first }) => first === index);
+    const field = fields.find((candidate) => candidate.name === variable?.field[0]);
+    path +=
+      segment.kind === 'literal'
+        ? `/${segment.text}`
+        : `/${encodeURIComponent(String(answer[field?.localName ?? '']))}`;
+  });
+  return path;
+}
+
+function nextLink(url: string, cursor: string): string {
+  const [path = '', query = ''] = url.split('?');
+  const pairs = query.split('&').filter((pair) => pair !== '' && !pair.startsWith('cursor='));
+  return `<${path}?${[...pairs, `cursor=${encodeURIComponent(cursor)}`].join('&')}>; rel="next"`;
+}
+
+/** The request's JSON, or undefined without a body. */
+function bodyOf(request: FastifyRequest): unknown {
+  const body = request.body as Buffer | undefined;
+  if (body === undefined || body === null || body.length === 0) return undefined;
+  const type = request.headers['content-type'];
+  if (type !== undefined && !/^application\/json\s*(;|$)/i.test(type)) {
+    throw new AppError('unsupported_media_type', `Content-Type: must be application/json, not ${type}`);
+  }
+  if (!isUtf8(body)) throw new AppError('invalid_request', 'The body is not UTF-8.');
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch (error) {
+    throw new AppError('invalid_request', `The body is not JSON: ${messageOf(error)}`);
+  }
+}

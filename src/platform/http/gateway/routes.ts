@@ -1,0 +1,99 @@
+import { getOption, hasOption, type DescField, type DescMessage } from '@bufbuild/protobuf';
+import { http as httpOption } from '../../../../gen/google/api/annotations_pb.js';
+import type { HttpRule } from '../../../../gen/google/api/http_pb.js';
+import { rest_answer as answerOption } from '../../../../gen/muster/v1/options_pb.js';
+import type { Method, Service } from '../../rpc/methods.js';
+import { parseTemplate, type Template, type Variable } from './template.js';
+
+/** One REST path: where a method of a service is found, and how its request and answer are laid out. */
+export interface Route {
+  readonly method: string;
+  readonly template: Template;
+  readonly rpc: Method;
+  /** The whole request, one field of it, or nothing. */
+  readonly body: 'none' | 'whole' | DescField;
+  /** The field of the response that is the answer; undefined: the whole response. */
+  readonly answer: DescField | undefined;
+  /** The status of a success. */
+  readonly status: number;
+  /** The path of the created resource, its variables being fields of the answer. */
+  readonly location: Template | undefined;
+}
+
+/** The routes of the services' unary methods that have a REST path. Throws for a binding that names no such field. */
+export function routesOf(services: readonly Service[]): readonly Route[] {
+  return services.flatMap((service) =>
+    service.methods.flatMap((rpc) => {
+      if (!hasOption(rpc.desc, httpOption)) return [];
+      if (rpc.desc.methodKind !== 'unary') throw new Error(`${rpc.path}: only unary methods can have a REST path`);
+      const rule = getOption(rpc.desc, httpOption);
+      return [rule, ...rule.additionalBindings].map((binding) => routeOf(rpc, binding));
+    }),
+  );
+}
+
+function routeOf(rpc: Method, rule: HttpRule): Route {
+  const { method, path } = patternOf(rpc, rule);
+  const template = parseTemplate(path);
+  for (const variable of template.variables) checkVariable(rpc, rpc.desc.input, variable);
+  const answer = rule.responseBody === '' ? undefined : fieldOf(rpc, rpc.desc.output, rule.responseBody);
+  const { status, location } = answerOf(rpc);
+  return {
+    method,
+    template,
+    rpc,
+    body: rule.body === '' ? 'none' : rule.body === '*' ? 'whole' : fieldOf(rpc, rpc.desc.input, rule.body),
+    answer,
+    status,
+    location: locationOf(rpc, location, answer),
+  };
+}
+
+function patternOf(rpc: Method, rule: HttpRule): { method: string; path: string } {
+  const { pattern } = rule;
+  switch (pattern.case) {
+    case 'get':
+    case 'put':
+    case 'post':
+    case 'delete':
+    case 'patch':
+      return { method: pattern.case.toUpperCase(), path: pattern.value };
+    case 'custom':
+      return { method: pattern.value.kind.toUpperCase(), path: pattern.value.path };
+    case undefined:
+      throw new Error(`${rpc.path}: google.api.http has no path`);
+  }
+}
+
+function answerOf(rpc: Method): { status: number; location: string } {
+  const answer = hasOption(rpc.desc, answerOption) ? getOption(rpc.desc, answerOption) : undefined;
+  return { status: answer?.status || 200, location: answer?.location ?? '' };
+}
+
+function locationOf(rpc: Method, location: string, answer: DescField | undefined): Template | undefined {
+  if (location === '') return undefined;
+  const template = parseTemplate(location);
+  const desc = answer === undefined ? rpc.desc.output : answer.message;
+  if (desc === undefined) throw new Error(`${rpc.path}: an answer that is no message has no location`);
+  for (const variable of template.variables) checkVariable(rpc, desc, variable);
+  return template;
+}
+
+function checkVariable(rpc: Method, desc: DescMessage, variable: Variable): void {
+  let at: DescMessage | undefined = desc;
+  let field: DescField | undefined;
+  for (const name of variable.field) {
+    if (at === undefined) throw new Error(`${rpc.path}: ${variable.field.join('.')} leads through a scalar`);
+    field = fieldOf(rpc, at, name);
+    at = field.message;
+  }
+  if (field?.fieldKind !== 'scalar' && field?.fieldKind !== 'enum') {
+    throw new Error(`${rpc.path}: path variable ${variable.field.join('.')} is no scalar`);
+  }
+}
+
+function fieldOf(rpc: Method, desc: DescMessage, name: string): DescField {
+  const field = desc.fields.find((candidate) => candidate.name === name);
+  if (field === undefined) throw new Error(`${rpc.path}: ${desc.typeName} has no field ${name}`);
+  return field;
+}

@@ -1,0 +1,114 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { fromBinary, fromJsonString, type Message, toBinary, toJsonString } from '@bufbuild/protobuf';
+import type { ConnectError } from '@connectrpc/connect';
+import { codeToHttpStatus, errorToJsonBytes, parseTimeout } from '@connectrpc/connect/protocol-connect';
+import { AppError, messageOf } from '../../../errors.js';
+import { toConnectError } from '../../rpc/connect-error.js';
+import type { Dispatch } from '../../rpc/dispatch.js';
+import { binaryReadOptions, jsonReadOptions } from '../../rpc/limits.js';
+import type { Method, Service } from '../../rpc/methods.js';
+import { callInitOf } from '../call-init.js';
+
+export interface ConnectUnaryDeps {
+  readonly services: readonly Service[];
+  readonly dispatch: Dispatch;
+  readonly maxMessageBytes: number;
+  readonly maxTimeoutMs: number;
+}
+
+type Format = 'json' | 'proto';
+
+/**
+ * Unary Connect by POST without compression, for the same reason as grpc-unary.ts. Answers undefined for everything else,
+ * which goes to connect-node.
+ */
+export function createConnectUnary(deps: ConnectUnaryDeps) {
+  const methods = new Map<string, Method>();
+  for (const method of deps.services.flatMap((service) => service.methods)) {
+    if (method.desc.methodKind === 'unary') methods.set(method.path, method);
+  }
+  return (request: FastifyRequest, reply: FastifyReply): Promise<unknown> | undefined => {
+    const { headers, method: verb } = request.raw;
+    const format = formatOf(headers['content-type']);
+    const encoding = headers['content-encoding'];
+    const version = headers['connect-protocol-version'];
+    if (verb !== 'POST' || format === undefined) return undefined;
+    if (encoding !== undefined && encoding !== 'identity') return undefined;
+    if (version !== undefined && version !== '1') return undefined;
+    const method = methods.get(request.routeOptions.url ?? '');
+    return method && answer(deps, method, format, request, reply);
+  };
+}
+
+function formatOf(contentType: string | undefined): Format | undefined {
+  switch (contentType) {
+    case 'application/json':
+    case 'application/json; charset=utf-8':
+      return 'json';
+    case 'application/proto':
+      return 'proto';
+    default:
+      return undefined;
+  }
+}
+
+async function answer(
+  deps: ConnectUnaryDeps,
+  method: Method,
+  format: Format,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  try {
+    const body = await readBody(request, deps.maxMessageBytes);
+    const header = request.raw.headers['connect-timeout-ms'];
+    const timeout = parseTimeout(typeof header === 'string' ? header : null, deps.maxTimeoutMs);
+    if (timeout.error !== undefined) return sendError(timeout.error, reply);
+    const input = method.input.decode(readMessage(method, format, body));
+    const init = callInitOf(request, reply, 'Rpc', timeout.timeoutMs);
+    const message = method.output.encode(await deps.dispatch.unary(method, input, init));
+    void reply.header('content-type', `application/${format}`);
+    return reply.send(
+      format === 'json'
+        ? toJsonString(method.desc.output, message)
+        : Buffer.from(toBinary(method.desc.output, message)),
+    );
+  } catch (error) {
+    const known =
+      error instanceof AppError ? error : new AppError('internal_error', 'Encoding failed.', { cause: error });
+    return sendError(toConnectError(known, request.id), reply);
+  }
+}
+
+function sendError(error: ConnectError, reply: FastifyReply): unknown {
+  return reply
+    .code(codeToHttpStatus(error.code))
+    .header('content-type', 'application/json')
+    .send(Buffer.from(errorToJsonBytes(error, undefined)));
+}
+
+function readMessage(method: Method, format: Format, body: Buffer): Message {
+  try {
+    return format === 'json'
+      ? fromJsonString(method.desc.input, body.toString('utf8'), jsonReadOptions)
+      : fromBinary(method.desc.input, body, binaryReadOptions);
+  } catch (error) {
+    throw new AppError('invalid_request', `The message cannot be decoded: ${messageOf(error)}`);
+  }
+}
+
+function readBody(request: FastifyRequest, maxBytes: number): Promise<Buffer> {
+  const { raw } = request;
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    raw.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= maxBytes) chunks.push(chunk);
+      else reject(new AppError('too_large', `A message may have ${maxBytes} bytes.`));
+    });
+    raw.once('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+    raw.once('error', reject);
+    raw.once('close', () => reject(new AppError('canceled', 'The caller has hung up.')));
+  });
+}

@@ -1,0 +1,148 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { ConnectError } from '@connectrpc/connect';
+import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { AppError, messageOf } from '../../../errors.js';
+import { toConnectError } from '../../rpc/connect-error.js';
+import type { CallInit } from '../../rpc/call.js';
+import type { Dispatch } from '../../rpc/dispatch.js';
+import { binaryReadOptions } from '../../rpc/limits.js';
+import type { Method, Service } from '../../rpc/methods.js';
+import type { CheckHost } from '../hosts.js';
+import type { StreamListener } from '../port.js';
+import { correlationIdOf, type LogRequest } from '../requests.js';
+
+export interface GrpcUnaryDeps {
+  readonly services: readonly Service[];
+  readonly dispatch: Dispatch;
+  readonly checkHost: CheckHost;
+  readonly logRequest: LogRequest;
+  readonly maxMessageBytes: number;
+  readonly maxTimeoutMs: number;
+}
+
+const prefixBytes = 5;
+
+/**
+ * Unary gRPC without compression, straight on the HTTP/2 stream. The general handler of connect-node passes every call
+ * through web streams, header objects and a chain of async generators, which takes four fifths of a small call's time
+ * (docs/benchmarks.md). Whatever is not plain unary gRPC (streams, compression, gRPC-Web, Connect) is left to it.
+ */
+export function createGrpcUnary(deps: GrpcUnaryDeps): StreamListener {
+  const methods = new Map<string, Method>();
+  for (const method of deps.services.flatMap((service) => service.methods)) {
+    if (method.desc.methodKind === 'unary') methods.set(method.path, method);
+  }
+  return (stream, headers, remoteAddress) => {
+    const type = headers['content-type'];
+    if (type !== 'application/grpc' && type !== 'application/grpc+proto') return false;
+    const encoding = headers['grpc-encoding'];
+    if (encoding !== undefined && encoding !== 'identity') return false;
+    const method = methods.get(headers[':path'] ?? '');
+    if (method === undefined || headers[':method'] !== 'POST') return false;
+    serve(deps, method, stream, headers, remoteAddress);
+    return true;
+  };
+}
+
+function serve(
+  deps: GrpcUnaryDeps,
+  method: Method,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  remoteAddress: string | undefined,
+): void {
+  const correlationId = correlationIdOf(headers['x-correlation-id']);
+  const ended = deps.logRequest('POST', method.path, correlationId);
+  const answerHeaders = { ':status': 200, 'content-type': headers['content-type'], 'x-correlation-id': correlationId };
+
+  const fail = (error: ConnectError): void => {
+    ended(error.code);
+    if (stream.destroyed || stream.headersSent) return;
+    const trailers = Object.fromEntries(setTrailerStatus(new Headers(), error).entries());
+    stream.respond({ ...answerHeaders, ...trailers }, { endStream: true });
+    // A caller that is still sending learns that nobody reads it.
+    if (!stream.readableEnded) stream.close();
+  };
+  const refuse = (error: AppError): void => fail(toConnectError(error, correlationId));
+
+  const succeed = (message: Uint8Array): void => {
+    ended(0);
+    if (stream.destroyed) return;
+    stream.respond(answerHeaders, { waitForTrailers: true });
+    stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    stream.end(frame(message));
+  };
+
+  const run = async (body: Buffer): Promise<void> => {
+    try {
+      const timeout = parseTimeout(headerText(headers['grpc-timeout']), deps.maxTimeoutMs);
+      if (timeout.error !== undefined) return fail(timeout.error);
+      const init: CallInit = {
+        source: 'Rpc',
+        correlationId,
+        credentials: { authorization: headers.authorization, remoteAddress },
+        timeoutMs: timeout.timeoutMs,
+        onGone: (gone) => stream.once('close', () => !stream.writableFinished && gone()),
+      };
+      const input = method.input.decode(read(method, body));
+      const output = await deps.dispatch.unary(method, input, init);
+      succeed(toBinary(method.desc.output, method.output.encode(output)));
+    } catch (error) {
+      refuse(error instanceof AppError ? error : new AppError('internal_error', 'Encoding failed.', { cause: error }));
+    }
+  };
+
+  stream.on('error', () => stream.destroy());
+  const foreign = deps.checkHost(headers[':authority'] ?? headers.host, headerText(headers['origin']) ?? undefined);
+  if (foreign !== undefined) return refuse(foreign);
+  collect(stream, deps.maxMessageBytes + prefixBytes, refuse, (body) => void run(body));
+}
+
+function collect(
+  stream: ServerHttp2Stream,
+  maxBytes: number,
+  refuse: (error: AppError) => void,
+  whole: (body: Buffer) => void,
+): void {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size <= maxBytes) chunks.push(chunk);
+    else if (size - chunk.length <= maxBytes)
+      refuse(new AppError('too_large', `A message may have ${maxBytes} bytes.`));
+  });
+  stream.once('end', () => {
+    if (size > maxBytes || stream.aborted) return;
+    const [first] = chunks;
+    whole(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, size));
+  });
+}
+
+function read(method: Method, body: Buffer) {
+  if (body.length < prefixBytes) throw new AppError('invalid_request', 'The request has no message.');
+  const length = body.readUInt32BE(1);
+  if (body.length !== prefixBytes + length) {
+    throw new AppError('invalid_request', 'A unary request has one whole message and nothing behind it.');
+  }
+  if (body[0] !== 0)
+    throw new AppError('invalid_request', 'The message is flagged as compressed, but no grpc-encoding is told.');
+  try {
+    return fromBinary(method.desc.input, body.subarray(prefixBytes), binaryReadOptions);
+  } catch (error) {
+    throw new AppError('invalid_request', `The message cannot be decoded: ${messageOf(error)}`);
+  }
+}
+
+function frame(message: Uint8Array): Buffer {
+  const framed = Buffer.allocUnsafe(prefixBytes + message.length);
+  framed[0] = 0;
+  framed.writeUInt32BE(message.length, 1);
+  framed.set(message, prefixBytes);
+  return framed;
+}
+
+function headerText(header: string | readonly string[] | undefined): string | null {
+  return typeof header === 'string' ? header : null;
+}

@@ -1,0 +1,183 @@
+import type { IncomingMessage, RequestListener } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { createContextValues } from '@connectrpc/connect';
+import { fastifyConnectPlugin } from '@connectrpc/connect-fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { AppError } from '../../errors.js';
+import type { Log } from '../log.js';
+import { registerServices, requestFacts } from '../rpc/connect-routes.js';
+import type { Dispatch } from '../rpc/dispatch.js';
+import { binaryReadOptions, jsonReadOptions } from '../rpc/limits.js';
+import type { Service } from '../rpc/methods.js';
+import { createGateway, type PlainRoute } from './gateway/gateway.js';
+import { routesOf } from './gateway/routes.js';
+import { createHostCheck } from './hosts.js';
+import { createPort, type Port } from './port.js';
+import { correlationIdOf, createRequestLog } from './requests.js';
+import { restErrorBody, restStatus } from './rest-error.js';
+import { createConnectUnary } from './rpc/connect-unary.js';
+import { createGrpcUnary } from './rpc/grpc-unary.js';
+
+export interface HttpServer {
+  /** Binds the port; 0 takes a free one. Answers the base URL. Throws `conflict` when the port is taken. */
+  listen(host: string, port: number): Promise<string>;
+  /** Lets requests under way end for `graceMs`, then cuts them. Never hangs. */
+  close(graceMs: number): Promise<void>;
+}
+
+export interface HttpServerOptions {
+  readonly services: readonly Service[];
+  readonly plainRoutes: readonly PlainRoute[];
+  readonly dispatch: Dispatch;
+  readonly log: Log;
+  /** Host names, besides the loopback ones, that requests may be addressed to. */
+  readonly allowedHosts: readonly string[];
+  readonly maxBodyBytes: number;
+  readonly maxMessageBytes: number;
+  readonly maxTimeoutMs: number;
+}
+
+const maxHeaderBytes = 32 * 1024;
+const maxConcurrentStreams = 1000;
+
+/** REST, Connect, gRPC and gRPC-Web on one port. Throws when two routes clash. */
+export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { services, dispatch, log, maxMessageBytes, maxTimeoutMs } = options;
+  const logRequest = createRequestLog(log);
+  const checkHost = createHostCheck(options.allowedHosts);
+  const grpcUnary = createGrpcUnary({ services, dispatch, checkHost, logRequest, maxMessageBytes, maxTimeoutMs });
+
+  let port: Port | undefined;
+  const app = fastify({
+    logger: false,
+    bodyLimit: options.maxBodyBytes,
+    genReqId: (raw: IncomingMessage) => correlationIdOf(raw.headers['x-correlation-id']),
+    requestIdHeader: false,
+    exposeHeadRoutes: false,
+    frameworkErrors: (error, request, reply) => sendError(error, request, reply),
+    serverFactory: (handler) => {
+      port = createPort({ maxHeaderBytes, maxConcurrentStreams, onMalformed }, handler as RequestListener, grpcUnary);
+      // Typed as an http.Server by Fastify, which uses no more of it than net.Server has.
+      return port.server as never;
+    },
+  });
+
+  app.addHook('onRequest', (request, reply, done) => {
+    const { raw } = request;
+    void reply.header('x-correlation-id', request.id);
+    if (log.infoEnabled) {
+      const ended = logRequest(raw.method ?? '', pathOf(raw.url), request.id);
+      reply.raw.once('close', () => ended(reply.raw.writableFinished ? reply.raw.statusCode : 'aborted'));
+    }
+    const host = raw.headers[':authority'] ?? raw.headers.host;
+    done(checkHost(host as string | undefined, raw.headers.origin));
+  });
+  app.setErrorHandler(sendError);
+
+  await app.register(async (rpc) => {
+    const connectUnary = createConnectUnary({ services, dispatch, maxMessageBytes, maxTimeoutMs });
+    rpc.addHook('preHandler', async (request, reply) => connectUnary(request, reply));
+    await rpc.register(fastifyConnectPlugin, {
+      routes: (router) => registerServices(router, services, dispatch),
+      contextValues: (request) =>
+        createContextValues().set(requestFacts, {
+          correlationId: request.id,
+          credentials: {
+            authorization: request.headers.authorization,
+            remoteAddress: request.raw.socket.remoteAddress,
+          },
+        }),
+      readMaxBytes: maxMessageBytes,
+      maxTimeoutMs,
+      binaryOptions: binaryReadOptions,
+      jsonOptions: jsonReadOptions,
+    });
+  });
+
+  await app.register(async (rest) => {
+    // Bodies stay bytes here: the gateway decides what it takes and says what is wrong with the rest.
+    rest.removeAllContentTypeParsers();
+    rest.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+    const gateway = createGateway(routesOf(services), options.plainRoutes, dispatch);
+    rest.all('*', (request, reply) => gateway(request, reply));
+    rest.setNotFoundHandler((request, reply) => gateway(request, reply));
+  });
+  await app.ready();
+
+  return {
+    listen: (host, number) => listen(port, host, number),
+    close: async (graceMs) => {
+      await port?.close(graceMs);
+      await closeApp(app);
+    },
+  };
+}
+
+/** A request that the HTTP parser gives up on gets the same error body as any other, and loses its connection. */
+function onMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+  const [status, known] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ['431 Request Header Fields Too Large', new AppError('too_large', 'The request head is too large.')]
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['408 Request Timeout', new AppError('deadline_exceeded', 'The request took too long to arrive.')]
+        : ['400 Bad Request', new AppError('invalid_request', 'This is no HTTP request.')];
+  const body = restErrorBody(known, correlationIdOf(undefined));
+  const length = Buffer.byteLength(body);
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+function pathOf(url: string | undefined): string {
+  const cut = url?.indexOf('?') ?? -1;
+  return cut < 0 ? (url ?? '') : (url ?? '').slice(0, cut);
+}
+
+/** Fastify's own faults carry an HTTP status; ours are AppErrors already. */
+function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const known = error instanceof AppError ? error : fromFastify(error as { statusCode?: number; message: string });
+  void reply
+    .code(restStatus(known))
+    .header('content-type', 'application/json; charset=utf-8')
+    .send(restErrorBody(known, request.id));
+}
+
+function fromFastify(error: { statusCode?: number; message: string }): AppError {
+  switch (error.statusCode) {
+    case 400:
+      return new AppError('invalid_request', error.message);
+    case 413:
+      return new AppError('too_large', error.message);
+    case 415:
+      return new AppError('unsupported_media_type', error.message);
+    default:
+      return new AppError('internal_error', 'Something went wrong on our side.', { cause: error });
+  }
+}
+
+function listen(port: Port | undefined, host: string, number: number): Promise<string> {
+  const server = port?.server;
+  if (server === undefined) throw new Error('the server has no port');
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => {
+      const taken = error.code === 'EADDRINUSE';
+      reject(
+        taken ? new AppError('conflict', `${host}:${number} is in use by another program.`, { cause: error }) : error,
+      );
+    };
+    server.once('error', failed);
+    server.listen(number, host, () => {
+      server.off('error', failed);
+      const { port: bound } = server.address() as AddressInfo;
+      resolve(`http://${host.includes(':') ? `[${host}]` : host}:${bound}`);
+    });
+  });
+}
+
+async function closeApp(app: FastifyInstance): Promise<void> {
+  await app.close().catch((error: NodeJS.ErrnoException) => {
+    // The port is closed already.
+    if (error.code !== 'ERR_SERVER_NOT_RUNNING') throw error;
+  });
+}

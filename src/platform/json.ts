@@ -1,0 +1,44 @@
+/** Any JSON value. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/**
+ * JSON that is at hand as text, such as a column's. The REST gateway prints it as it is; everybody else parses it when
+ * they need the value. The text must be valid JSON.
+ */
+export class JsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  value(): Json {
+    return JSON.parse(this.text) as Json;
+  }
+
+  /** What JSON.stringify prints. */
+  toJSON(): Json {
+    return this.value();
+  }
+}
+
+/** How many levels of arrays and objects a value has; a scalar has none. Stops counting at `limit` + 1. */
+export function jsonDepth(value: unknown, limit: number): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  if (limit <= 0) return 1;
+  let deepest = 0;
+  for (const child of Array.isArray(value) ? (value as unknown[]) : Object.values(value)) {
+    deepest = Math.max(deepest, jsonDepth(child, limit - 1));
+    if (deepest >= limit) break;
+  }
+  return deepest + 1;
+}
+
+/** Sets an own property whatever its name is: a plain assignment to `__proto__` would set the prototype instead. */
+export function setOwn(target: object, key: string, value: unknown): void {
+  if (key === '__proto__') {
+    Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    (target as Record<string, unknown>)[key] = value;
+  }
+}

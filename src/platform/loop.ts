@@ -1,0 +1,65 @@
+import type { Log } from './log.js';
+
+/** Background work that runs again and again: after an interval, or at once when woken. Runs never overlap. */
+export interface Loop {
+  start(): void;
+  /** Runs as soon as the present run, if any, has ended. Wakes that come meanwhile count as one. */
+  wake(): void;
+  /** Resolves when the present run has ended; none follows. */
+  stop(): Promise<void>;
+}
+
+export interface LoopOptions {
+  readonly name: string;
+  readonly log: Log;
+  /** Between the end of a run and the start of the next, in milliseconds. */
+  readonly intervalMs: number;
+  /**
+   * A run that fails is logged and tried again after the interval. It may answer in how many milliseconds it wants to
+   * run again when that is sooner.
+   */
+  readonly run: () => Promise<number | void>;
+}
+
+export function createLoop({ name, log, intervalMs, run }: LoopOptions): Loop {
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+  let woken = false;
+  let stopped = true;
+
+  async function runOnce(): Promise<void> {
+    let next = intervalMs;
+    try {
+      next = Math.min(next, (await run()) ?? intervalMs);
+    } catch (error) {
+      if (!stopped) log.error('loop_failed', { loop: name, error });
+    }
+    running = undefined;
+    if (stopped) return;
+    if (woken) begin();
+    else timer = setTimeout(begin, Math.max(0, next));
+  }
+
+  function begin(): void {
+    clearTimeout(timer);
+    woken = false;
+    running = runOnce();
+  }
+
+  return {
+    start() {
+      stopped = false;
+      begin();
+    },
+    wake() {
+      if (stopped) return;
+      if (running === undefined) begin();
+      else woken = true;
+    },
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await running;
+    },
+  };
+}

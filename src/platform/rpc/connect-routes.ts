@@ -1,0 +1,100 @@
+import {
+  type ConnectRouter,
+  createContextKey,
+  type HandlerContext,
+  type MethodImpl,
+  type ServiceImpl,
+} from '@connectrpc/connect';
+import type { DescService, Message } from '@bufbuild/protobuf';
+import { AppError } from '../../errors.js';
+import type { Credentials } from '../auth/principal.js';
+import type { CallInit } from './call.js';
+import type { Codec, Plain } from './codec.js';
+import { toConnectError } from './connect-error.js';
+import type { Dispatch } from './dispatch.js';
+import type { Method, Service } from './methods.js';
+
+/** What the HTTP layer knows of a request and hands to its handler. */
+export interface RequestFacts {
+  readonly correlationId: string;
+  readonly credentials: Credentials;
+}
+
+export const requestFacts = createContextKey<RequestFacts>(
+  { correlationId: '', credentials: { authorization: undefined, remoteAddress: undefined } },
+  { description: 'what the HTTP layer knows of the request' },
+);
+
+/** Serves every method over Connect, gRPC and gRPC-Web through the one dispatch. */
+export function registerServices(router: ConnectRouter, services: readonly Service[], dispatch: Dispatch): void {
+  for (const { desc, methods } of services) {
+    const implementation = Object.fromEntries(
+      methods.map((method) => [method.desc.localName, implement(method, dispatch)]),
+    );
+    router.service(desc, implementation as unknown as Partial<ServiceImpl<DescService>>);
+  }
+}
+
+function implement(method: Method, dispatch: Dispatch): MethodImpl<never> {
+  const { input, output } = method;
+  const unary = async (message: Message, context: HandlerContext): Promise<Message> => {
+    const init = callInit(context);
+    try {
+      return output.encode(await dispatch.unary(method, input.decode(message), init));
+    } catch (error) {
+      throw asConnectError(error, init);
+    }
+  };
+  async function* serverStream(message: Message, context: HandlerContext): AsyncIterable<Message> {
+    const init = callInit(context);
+    try {
+      yield* encodeAll(dispatch.serverStream(method, input.decode(message), init), output);
+    } catch (error) {
+      throw asConnectError(error, init);
+    }
+  }
+  async function* bidiStream(messages: AsyncIterable<Message>, context: HandlerContext): AsyncIterable<Message> {
+    const init = callInit(context);
+    try {
+      yield* encodeAll(dispatch.bidiStream(method, decodeAll(messages, input), init), output);
+    } catch (error) {
+      throw asConnectError(error, init);
+    }
+  }
+  switch (method.desc.methodKind) {
+    case 'unary':
+      return unary as unknown as MethodImpl<never>;
+    case 'server_streaming':
+      return serverStream as unknown as MethodImpl<never>;
+    case 'bidi_streaming':
+      return bidiStream as unknown as MethodImpl<never>;
+    case 'client_streaming':
+      throw new Error(`${method.path}: client streaming is not used here`);
+  }
+}
+
+async function* decodeAll(messages: AsyncIterable<Message>, codec: Codec): AsyncIterable<Plain> {
+  for await (const message of messages) yield codec.decode(message);
+}
+
+async function* encodeAll(plains: AsyncIterable<Plain>, codec: Codec): AsyncIterable<Message> {
+  for await (const plain of plains) yield codec.encode(plain);
+}
+
+function callInit(context: HandlerContext): CallInit {
+  const facts = context.values.get(requestFacts);
+  return {
+    source: 'Rpc',
+    correlationId: facts.correlationId,
+    credentials: facts.credentials,
+    timeoutMs: context.timeoutMs(),
+    onGone: (gone) => {
+      if (context.signal.aborted) gone();
+      else context.signal.addEventListener('abort', gone, { once: true });
+    },
+  };
+}
+
+function asConnectError(error: unknown, init: CallInit): unknown {
+  return error instanceof AppError ? toConnectError(error, init.correlationId) : error;
+}
