@@ -1,10 +1,20 @@
 import type { Knex } from 'knex';
 
 /**
- * `state` tells one thing more than the status on the wire: `scheduled` is a queued job whose time has not come, so that
- * the index which claims read holds only jobs that can run now, and a claim's cost does not grow with those that wait.
- * Ids sort by time ("C" collation), which makes them the listing's order. Rows of a busy queue are updated twice in their
- * life, so vacuum comes by often.
+ * A job is updated at least twice in its life, and a queue is busy, so the table `jobs` is laid out for updates in place:
+ * none of its indexes has a column that changes, and its pages are filled to the half, so that Postgres can put a new
+ * version of a row beside the old one without touching any index (a HOT update). That is twice as fast as a table with
+ * indexes by state (docs/benchmarks.md) and leaves nothing for vacuum to sweep.
+ *
+ * Finding jobs by their state is the work of small tables beside it, each written in the same statement as the state:
+ *
+ *   jobs_ready      one row for each job that can be claimed now, in the order of claims
+ *   jobs_scheduled  one row for each queued job whose time has not come
+ *   jobs_claimed    one row for each claim, however many jobs it took: when to look whether their leases still run
+ *   jobs_failed     one row for each job that ended as error or canceled
+ *
+ * A row in them may outlive its reason (a canceled job is still in jobs_ready until somebody comes by); a reader always
+ * looks at the job's own state. None is ever missing. Ids sort by time ("C" collation), which is the listing's order.
  */
 export const jobs = {
   name: '0001_jobs',
@@ -35,18 +45,42 @@ export const jobs = {
         idempotency_key text COLLATE "C",
         request_hash bytea
       ) WITH (
+        fillfactor = 50,
+        autovacuum_vacuum_scale_factor = 0.05,
+        autovacuum_vacuum_cost_delay = 0
+      );
+      CREATE INDEX jobs_kind ON jobs (kind, id);
+      CREATE UNIQUE INDEX jobs_idempotency_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+      CREATE TABLE jobs_ready (
+        kind text COLLATE "C" NOT NULL,
+        priority smallint NOT NULL,
+        run_at timestamptz NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        PRIMARY KEY (kind, priority, run_at, id)
+      ) WITH (
         autovacuum_vacuum_scale_factor = 0.02,
-        autovacuum_vacuum_insert_scale_factor = 0.1,
-        autovacuum_analyze_scale_factor = 0.05,
         autovacuum_vacuum_cost_delay = 0
       );
 
-      CREATE INDEX jobs_ready ON jobs (kind, priority, run_at, id) WHERE state = 'queued';
-      CREATE INDEX jobs_scheduled ON jobs (run_at) WHERE state = 'scheduled';
-      CREATE INDEX jobs_running ON jobs (id) WHERE state = 'running';
-      CREATE INDEX jobs_failed ON jobs (state, id) WHERE state IN ('error', 'canceled');
-      CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
-      CREATE UNIQUE INDEX jobs_idempotency_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
+      CREATE TABLE jobs_scheduled (
+        run_at timestamptz NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        PRIMARY KEY (run_at, id)
+      );
+
+      CREATE TABLE jobs_claimed (
+        check_at timestamptz NOT NULL,
+        job_ids text[] COLLATE "C" NOT NULL
+      ) WITH (
+        autovacuum_vacuum_scale_factor = 0.02,
+        autovacuum_vacuum_cost_delay = 0
+      );
+      CREATE INDEX jobs_claimed_check_at ON jobs_claimed (check_at);
+
+      CREATE TABLE jobs_failed (
+        id text COLLATE "C" PRIMARY KEY
+      );
     `);
   },
 };

@@ -2,6 +2,7 @@ import type { Log } from './log.js';
 
 /** Background work that runs again and again: after an interval, or at once when woken. Runs never overlap. */
 export interface Loop {
+  /** Runs at once. Does nothing when it is started already; after a stop it starts anew. */
   start(): void;
   /** Runs as soon as the present run, if any, has ended. Wakes that come meanwhile count as one. */
   wake(): void;
@@ -48,8 +49,11 @@ export function createLoop({ name, log, intervalMs, run }: LoopOptions): Loop {
 
   return {
     start() {
+      if (!stopped) return;
       stopped = false;
-      begin();
+      // A run that the stop before still waits for is let end first.
+      if (running === undefined) begin();
+      else woken = true;
     },
     wake() {
       if (stopped) return;

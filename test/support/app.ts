@@ -26,6 +26,13 @@ export interface TestAppOptions extends Partial<Pick<AppDeps, 'clock' | 'random'
 
 /** A real server in this process, on a free port and a database of its own, stopped when the test has finished. */
 export async function startTestApp(options: TestAppOptions = {}): Promise<TestApp> {
+  const app = await launchTestApp(options);
+  onTestFinished(app.stop);
+  return app;
+}
+
+/** The same for a caller who stops it, such as a file whose tests share one server. */
+export async function launchTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const database = options.database ?? (await createTestDatabase());
   const logged: LogLine[] = [];
   const config = readSettings(serverSettings, {
@@ -48,10 +55,10 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     ...(options.clock && { clock: options.clock }),
     ...(options.random && { random: options.random }),
   });
-  const stop = async (): Promise<void> => {
+  const stopAndDrop = async (): Promise<void> => {
     await app.stop();
     if (options.database === undefined) await database.drop();
   };
-  onTestFinished(stop);
-  return { url: app.url, app, database, logged, stop };
+  let stopped: Promise<void> | undefined;
+  return { url: app.url, app, database, logged, stop: () => (stopped ??= stopAndDrop()) };
 }

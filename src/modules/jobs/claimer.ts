@@ -110,10 +110,10 @@ export function createClaimer({ db, clock, wakeups, log, pollMs }: ClaimerDeps):
     }
     if (asked.length === 0) return;
     try {
-      const claimed = await claimJobs(db, line.kinds, demands, randomUUID(), clock.now());
-      asked.forEach((waiter, index) => deliver(line, waiter, claimed[index] ?? []));
+      const { claimed, met, stale } = await claimJobs(db, line.kinds, demands, randomUUID(), clock.now());
+      asked.forEach((waiter, index) => deliver(line, waiter, claimed[index] ?? [], stale));
       // All that was asked for was there, so there may be more for the others.
-      if (claimed.at(-1)?.length === demands.at(-1)?.max) line.again = true;
+      if (met || stale) line.again = true;
       if (line.kinds.length > 1 && line.again) announceOthers(line.kinds);
     } catch (error) {
       for (const waiter of asked) {
@@ -128,12 +128,12 @@ export function createClaimer({ db, clock, wakeups, log, pollMs }: ClaimerDeps):
     for (const kind of kinds) wakeups.notify(queuedTopic(kind));
   }
 
-  function deliver(line: Line, waiter: Waiter, jobs: ClaimedJob[]): void {
+  function deliver(line: Line, waiter: Waiter, jobs: ClaimedJob[], askAgain: boolean): void {
     if (!line.waiters.has(waiter)) {
       if (jobs.length > 0) void giveBack(jobs);
       return;
     }
-    if (jobs.length === 0 && waiter.request.waitMs > 0) return;
+    if (jobs.length === 0 && (askAgain || waiter.request.waitMs > 0)) return;
     line.waiters.delete(waiter);
     waiter.answer(jobs);
   }

@@ -28,6 +28,8 @@ export interface Housekeeping {
 }
 
 const batch = 500;
+const claimsAtOnce = 200;
+const retentionPage = 2000;
 const retentionEveryMs = 60_000;
 
 export function createHousekeeping(deps: HousekeepingDeps): Housekeeping {
@@ -52,18 +54,19 @@ export function createHousekeeping(deps: HousekeepingDeps): Housekeeping {
     log,
     intervalMs: pollMs,
     run: async () => {
-      const outcomes = await db.transaction(async (tx) => {
+      const { outcomes, more } = await db.transaction(async (tx) => {
         const now = clock.now();
-        const settled = (await lockOverdueJobs(tx, now, batch)).map((row) => {
+        const due = await lockOverdueJobs(tx, now, claimsAtOnce);
+        const settled = due.overdue.map((row) => {
           const attempted = { attempts: row.attempts, maxAttempts: row.max_attempts };
           const after =
-            row.timed_out && row.timeout_sec !== null
+            row.timed_out && !row.lease_lost && row.timeout_sec !== null
               ? afterTimeout({ ...attempted, timeoutSec: row.timeout_sec }, now, random())
               : afterLostLease(attempted, now);
           return { id: row.id, kind: row.kind, ...after };
         });
         if (settled.length > 0) await settleFailures(tx, settled, now);
-        return settled;
+        return { outcomes: settled, more: due.more };
       });
       for (const { id, kind, state, error } of outcomes) {
         log.warn('job_attempt_lost', { job_id: id, kind, state, reason: error.code });
@@ -74,19 +77,23 @@ export function createHousekeeping(deps: HousekeepingDeps): Housekeeping {
         wakeups.notify(stoppedTopic);
         wakeups.notify(changedTopic);
       }
-      return outcomes.length === batch ? 0 : undefined;
+      return more ? 0 : undefined;
     },
   });
 
+  /** Where the last look for finished jobs ended. */
+  let lookedAt = '';
   const retention = createLoop({
     name: 'job_retention',
     log,
     intervalMs: retentionEveryMs,
     run: async () => {
       if (retentionMs === undefined) return undefined;
-      const deleted = await deleteFinishedJobs(db, new Date(clock.now().getTime() - retentionMs), batch);
+      const before = new Date(clock.now().getTime() - retentionMs);
+      const { deleted, last } = await deleteFinishedJobs(db, lookedAt, before, retentionPage);
       if (deleted > 0) log.info('jobs_expired', { count: deleted });
-      return deleted === batch ? 0 : undefined;
+      lookedAt = last ?? '';
+      return last === undefined ? undefined : 0;
     },
   });
 

@@ -58,10 +58,13 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
       const done = await completeJobs(db, sortedById(reports), clock.now());
       if (done.size > 0) wakeups.notify(changedTopic);
       if (done.size === reports.length) return reports.map(() => undefined);
-      const missed = reports.filter(({ id }) => !done.has(id));
-      const verdict = await judge<void>(missed, 'done', undefined);
-      // A twin in the same batch finds its job done, under its own lease: a repetition.
-      return reports.map((report) => (done.has(report.id) ? undefined : verdict(report)));
+      const isDone = ({ id, leaseToken }: Leased): boolean => done.get(id) === leaseToken;
+      const verdict = await judge<void>(
+        reports.filter((report) => !isDone(report)),
+        'done',
+        undefined,
+      );
+      return reports.map((report) => (isDone(report) ? undefined : verdict(report)));
     },
   });
 
@@ -70,22 +73,24 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
     maxInFlight: 1,
     run: async (reports) => {
       const outcomes = await db.transaction(async (tx) => {
-        const byId = new Map(reports.map((report) => [report.id, report]));
+        // A repetition in the same batch is left out: it gets the answer to the first.
+        const byLease = new Map(reports.toReversed().map((report) => [keyOf(report), report]));
         const now = clock.now();
-        const settled = (await lockRunning(tx, sortedById(reports))).flatMap((row) => {
-          const report = byId.get(row.id);
+        const settled = (await lockRunning(tx, sortedById([...byLease.values()]))).flatMap((row) => {
+          const leased = { id: row.id, leaseToken: row.lease_token };
+          const report = byLease.get(keyOf(leased));
           if (report === undefined) return [];
           const attempted = { attempts: row.attempts, maxAttempts: row.max_attempts };
-          return [{ id: row.id, ...afterFailure(attempted, report.error, report.retryable, now, random()) }];
+          return [{ ...leased, ...afterFailure(attempted, report.error, report.retryable, now, random()) }];
         });
         if (settled.length > 0) await settleFailures(tx, settled, now);
-        return new Map<string, AfterFailure>(settled.map((outcome) => [outcome.id, outcome]));
+        return new Map<string, AfterFailure>(settled.map((outcome) => [keyOf(outcome), outcome]));
       });
       if (outcomes.size > 0) wakeups.notify(changedTopic);
       if ([...outcomes.values()].some(({ state }) => state === 'scheduled')) onScheduled();
-      const missed = reports.filter(({ id }) => !outcomes.has(id));
+      const missed = reports.filter((report) => !outcomes.has(keyOf(report)));
       const verdict = missed.length > 0 ? await judge<JobState>(missed, 'error', 'error') : undefined;
-      return reports.map((report) => outcomes.get(report.id)?.state ?? verdict?.(report) ?? 'error');
+      return reports.map((report) => outcomes.get(keyOf(report))?.state ?? verdict?.(report) ?? 'error');
     },
   });
 
@@ -95,11 +100,14 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
     run: async (reports) => {
       const renewed = await renewLeases(db, sortedById(reports), clock.now());
       if (reports.some(({ id, progress }) => progress !== undefined && renewed.has(id))) wakeups.notify(changedTopic);
-      const missed = reports.filter(({ id }) => !renewed.has(id));
+      const isRenewed = ({ id, leaseToken }: Leased): boolean => renewed.get(id)?.leaseToken === leaseToken;
+      const missed = reports.filter((report) => !isRenewed(report));
       const verdict = missed.length > 0 ? await judge<Renewal>(missed, 'canceled', { canceled: true }) : undefined;
       return reports.map((report): Renewal | Error => {
-        const leaseExpiresAt = renewed.get(report.id);
-        return leaseExpiresAt === undefined ? (verdict?.(report) ?? { canceled: true }) : { leaseExpiresAt };
+        const lease = isRenewed(report) ? renewed.get(report.id) : undefined;
+        return lease === undefined
+          ? (verdict?.(report) ?? { canceled: true })
+          : { leaseExpiresAt: lease.leaseExpiresAt };
       });
     },
   });
@@ -111,10 +119,11 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
       const released = await releaseJobs(db, sortedById(reports));
       for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
       if (released.length > 0) wakeups.notify(changedTopic);
-      const ids = new Set(released.map(({ id }) => id));
-      const missed = reports.filter(({ id }) => !ids.has(id));
+      const tokens = new Map(released.map(({ id, token }) => [id, token]));
+      const isReleased = ({ id, leaseToken }: Leased): boolean => tokens.get(id) === leaseToken;
+      const missed = reports.filter((report) => !isReleased(report));
       const verdict = missed.length > 0 ? await judge<void>(missed, 'queued', undefined) : undefined;
-      return reports.map((report) => (ids.has(report.id) ? undefined : verdict?.(report)));
+      return reports.map((report) => (isReleased(report) ? undefined : verdict?.(report)));
     },
   });
 
@@ -124,6 +133,11 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
     heartbeat: (report) => heartbeats.submit(report),
     release: (report) => releases.submit(report),
   };
+}
+
+/** One job can be reported on under several leases at a time: by its worker, and by one who lost it. */
+function keyOf({ id, leaseToken }: Leased): string {
+  return `${id} ${leaseToken}`;
 }
 
 /** In one order everywhere, so that two statements that meet wait for each other instead of deadlocking. */

@@ -10,14 +10,20 @@ export interface ListFilter {
   readonly limit: number;
 }
 
-/**
- * One page, newest first. The states stand in the statement itself, where the planner can match them with the partial
- * indexes; they are words of ours, never a caller's text.
- */
+/** Which small table knows the jobs of a state; the many that are done stand in none. */
+const idsByState: Readonly<Record<Exclude<JobState, 'done'>, string>> = {
+  queued: 'SELECT id FROM jobs_ready',
+  scheduled: 'SELECT id FROM jobs_scheduled',
+  running: 'SELECT unnest(job_ids) FROM jobs_claimed',
+  error: 'SELECT id FROM jobs_failed',
+  canceled: 'SELECT id FROM jobs_failed',
+};
+
+/** One page, newest first. The states stand in the statement itself; they are words of ours, never a caller's text. */
 export async function listJobs(db: Db, filter: ListFilter): Promise<Job[]> {
   const states = filter.statuses.flatMap(statesOf).sort();
   const conditions = [
-    ...(states.length > 0 ? [`j.state IN (${states.map((state) => `'${state}'`).join(', ')})`] : []),
+    ...(states.length > 0 ? [`j.state IN (${states.map((state) => `'${state}'`).join(', ')})`, ...knownIds(states)] : []),
     ...(filter.kinds.length > 0 ? ['j.kind = ANY($2)'] : ['$2::text[] IS NOT NULL']),
     ...(filter.before !== undefined ? ['j.id < $3'] : ['$3::text IS NULL']),
   ];
@@ -30,6 +36,15 @@ export async function listJobs(db: Db, filter: ListFilter): Promise<Job[]> {
     [filter.limit, filter.kinds, filter.before ?? null],
   );
   return rows.map(jobOf);
+}
+
+function knownIds(states: readonly JobState[]): string[] {
+  const sources = new Set<string>();
+  for (const state of states) {
+    if (state === 'done') return [];
+    sources.add(idsByState[state]);
+  }
+  return [`j.id IN (${[...sources].join(' UNION ALL ')})`];
 }
 
 function statesOf(status: JobStatus): readonly JobState[] {

@@ -1,8 +1,9 @@
 import type { Db, Statement, Tx } from '../../platform/db/db.js';
+import { firstIdAt } from '../../platform/ids.js';
 import { JsonText } from '../../platform/json.js';
 import { type AfterFailure, type ClaimedJob, type Job, type JobState, type NewJob, statusOf } from './jobs.js';
 
-/** The SQL of the table jobs. `store-list.ts` has the listing, whose statement is composed. */
+/** The SQL of the tables of jobs (migrations/0001-jobs.ts tells why there are several). `store-list.ts` has the listing. */
 
 export interface JobRow {
   readonly id: string;
@@ -52,20 +53,29 @@ function optionalJson(text: string | null): JsonText | undefined {
 
 export type IdentifiedJob = NewJob & { readonly id: string };
 
-const insertColumns = `INSERT INTO jobs
-    (id, kind, state, payload, priority, run_at, max_attempts, timeout_sec, created_at, idempotency_key, request_hash)
-  SELECT t.id, t.kind, t.state, t.payload::json, t.priority, t.run_at, t.max_attempts, t.timeout_sec, $9, t.key, t.hash
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::timestamptz[], $7::integer[],
-    $8::integer[], $10::text[], $11::bytea[])
-    AS t (id, kind, state, payload, priority, run_at, max_attempts, timeout_sec, key, hash)`;
+/** `conflict` is what to do about a job that is there under its idempotency key. */
+const insertWith = (conflict: string): string => `WITH inserted AS (
+    INSERT INTO jobs
+      (id, kind, state, payload, priority, run_at, max_attempts, timeout_sec, created_at, idempotency_key, request_hash)
+    SELECT t.id, t.kind, t.state, t.payload::json, t.priority, t.run_at, t.max_attempts, t.timeout_sec, $9, t.key, t.hash
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::timestamptz[], $7::integer[],
+      $8::integer[], $10::text[], $11::bytea[])
+      AS t (id, kind, state, payload, priority, run_at, max_attempts, timeout_sec, key, hash)
+    ${conflict}
+    RETURNING id, kind, state, priority, run_at
+  ), ready AS (
+    INSERT INTO jobs_ready (kind, priority, run_at, id)
+    SELECT kind, priority, run_at, id FROM inserted WHERE state = 'queued'
+  ), scheduled AS (
+    INSERT INTO jobs_scheduled (run_at, id) SELECT run_at, id FROM inserted WHERE state = 'scheduled'
+  )
+  SELECT id FROM inserted`;
 
-const insert: Statement = { name: 'jobs_insert', text: insertColumns };
+const insert: Statement = { name: 'jobs_insert', text: insertWith('') };
 
 const insertKeyed: Statement = {
   name: 'jobs_insert_keyed',
-  text: `${insertColumns}
-  ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-  RETURNING id`,
+  text: insertWith('ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING'),
 };
 
 /** Inserts the jobs and answers the ids of those that were not there yet under their idempotency key. */
@@ -84,7 +94,7 @@ export async function insertJobs(db: Db, jobs: readonly IdentifiedJob[], now: Da
     jobs.map((job) => job.idempotencyKey ?? null),
     jobs.map((job) => job.requestHash ?? null),
   ]);
-  return new Set(keyed ? rows.map(({ id }) => id) : jobs.map(({ id }) => id));
+  return new Set(rows.map(({ id }) => id));
 }
 
 const byKey: Statement = {
@@ -110,41 +120,49 @@ export async function findJobs(db: Db, ids: readonly string[]): Promise<Job[]> {
   return (await db.query<JobRow>(byIds, [ids])).map(jobOf);
 }
 
-const claimHead = `WITH picked AS (
-    SELECT c.id, row_number() OVER (ORDER BY c.priority, c.run_at, c.id)::integer AS n FROM (`;
-const claimTail = `) c
+/**
+ * `first` selects the rows of jobs_ready to take, locked, as ctids: nobody updates that table, so a locked row stays where
+ * it is. A row whose job was canceled meanwhile is taken away and claims nothing.
+ */
+const claimWith = (first: string): string => `WITH picked AS MATERIALIZED (
+    DELETE FROM jobs_ready WHERE ctid = ANY (ARRAY(${first}))
+    RETURNING id, priority, run_at
+  ), numbered AS (
+    SELECT id, row_number() OVER (ORDER BY priority, run_at, id)::integer AS n FROM picked
+  ), claimed AS (
+    UPDATE jobs j SET
+      state = 'running',
+      attempts = j.attempts + 1,
+      lease_token = $5 || '-' || numbered.n,
+      lease_sec = ($3::integer[])[width_bucket(numbered.n - 1, $4::integer[]) + 1],
+      lease_expires_at = $6::timestamptz
+        + make_interval(secs => ($3::integer[])[width_bucket(numbered.n - 1, $4::integer[]) + 1]),
+      worker_id = ($2::text[])[width_bucket(numbered.n - 1, $4::integer[]) + 1],
+      started_at = $6,
+      progress = NULL
+    FROM numbered WHERE j.id = numbered.id AND j.state = 'queued'
+    RETURNING ${jobColumns}, j.lease_token, j.lease_expires_at, numbered.n
+  ), noted AS (
+    INSERT INTO jobs_claimed (check_at, job_ids)
+    SELECT min(least(lease_expires_at, started_at + make_interval(secs => timeout_sec))), array_agg(id)
+    FROM claimed HAVING count(*) > 0
   )
-  UPDATE jobs j SET
-    state = 'running',
-    attempts = j.attempts + 1,
-    lease_token = $5 || '-' || picked.n,
-    lease_sec = ($3::integer[])[width_bucket(picked.n - 1, $4::integer[]) + 1],
-    lease_expires_at = $6::timestamptz
-      + make_interval(secs => ($3::integer[])[width_bucket(picked.n - 1, $4::integer[]) + 1]),
-    worker_id = ($2::text[])[width_bucket(picked.n - 1, $4::integer[]) + 1],
-    started_at = $6,
-    progress = NULL
-  FROM picked WHERE j.id = picked.id
-  RETURNING ${jobColumns}, j.lease_token, j.lease_expires_at, picked.n`;
+  SELECT taken.picked, claimed.* FROM (SELECT count(*)::integer AS picked FROM picked) taken LEFT JOIN claimed ON true`;
 
 const claimOneKind: Statement = {
   name: 'jobs_claim_one_kind',
-  text: `${claimHead}
-    SELECT q.id, q.priority, q.run_at FROM jobs q
-    WHERE q.state = 'queued' AND q.kind = ($1::text[])[1]
-    ORDER BY q.priority, q.run_at, q.id LIMIT $7 FOR UPDATE SKIP LOCKED
-  ${claimTail}`,
+  text: claimWith(`
+    SELECT r.ctid FROM jobs_ready r WHERE r.kind = ($1::text[])[1]
+    ORDER BY r.priority, r.run_at, r.id LIMIT $7 FOR UPDATE SKIP LOCKED`),
 };
 
 const claimManyKinds: Statement = {
   name: 'jobs_claim_many_kinds',
-  text: `${claimHead}
-    SELECT q.id, q.priority, q.run_at FROM unnest($1::text[]) k CROSS JOIN LATERAL (
-      SELECT r.id, r.priority, r.run_at FROM jobs r
-      WHERE r.state = 'queued' AND r.kind = k
+  text: claimWith(`
+    SELECT q.ctid FROM unnest($1::text[]) k CROSS JOIN LATERAL (
+      SELECT r.ctid, r.priority, r.run_at, r.id FROM jobs_ready r WHERE r.kind = k
       ORDER BY r.priority, r.run_at, r.id LIMIT $7 FOR UPDATE SKIP LOCKED
-    ) q ORDER BY q.priority, q.run_at, q.id LIMIT $7
-  ${claimTail}`,
+    ) q ORDER BY q.priority, q.run_at, q.id LIMIT $7`),
 };
 
 /** Somebody who wants up to `max` jobs. */
@@ -154,9 +172,12 @@ export interface Demand {
   readonly max: number;
 }
 
+type ClaimRow = JobRow & { lease_token: string; lease_expires_at: Date; n: number };
+
 /**
  * Claims for several workers at once: the first jobs go to the first demand, and so on. Answers one list a demand. Rows
- * that another server is just claiming are skipped.
+ * that another server is just claiming are skipped. `met`: as much was found as was demanded, so there may be more;
+ * `stale`: rows of jobs that cannot be claimed any more stood in the way and are gone now, so it is worth asking again.
  */
 export async function claimJobs(
   db: Db,
@@ -164,10 +185,10 @@ export async function claimJobs(
   demands: readonly Demand[],
   token: string,
   now: Date,
-): Promise<ClaimedJob[][]> {
+): Promise<{ readonly claimed: readonly ClaimedJob[][]; readonly met: boolean; readonly stale: boolean }> {
   let total = 0;
   const upTo = demands.map(({ max }) => (total += max));
-  const rows = await db.query<JobRow & { lease_token: string; lease_expires_at: Date; n: number }>(
+  const rows = await db.query<{ picked: number } & (ClaimRow | { id: null })>(
     kinds.length === 1 ? claimOneKind : claimManyKinds,
     [
       kinds,
@@ -179,14 +200,15 @@ export async function claimJobs(
       total,
     ],
   );
-  rows.sort((a, b) => a.n - b.n);
+  const picked = rows[0]?.picked ?? 0;
+  const found = rows.filter((row): row is ClaimRow & { picked: number } => row.id !== null).sort((a, b) => a.n - b.n);
   const claimed = demands.map((): ClaimedJob[] => []);
   let demand = 0;
-  for (const row of rows) {
-    while (row.n > (upTo[demand] ?? Infinity)) demand += 1;
+  found.forEach((row, index) => {
+    while (index >= (upTo[demand] ?? Infinity)) demand += 1;
     claimed[demand]?.push({ ...jobOf(row), leaseToken: row.lease_token, leaseExpiresAt: row.lease_expires_at });
-  }
-  return claimed;
+  });
+  return { claimed, met: picked === total, stale: found.length < picked };
 }
 
 /** A report under a lease. */
@@ -201,22 +223,22 @@ const complete: Statement = {
       finished_at = $4, lease_expires_at = NULL
     FROM unnest($1::text[], $2::text[], $3::text[]) AS t (id, token, result)
     WHERE j.id = t.id AND j.state = 'running' AND j.lease_token = t.token
-    RETURNING j.id`,
+    RETURNING j.id, j.lease_token`,
 };
 
-/** Answers the ids of the jobs that were completed. */
+/** Answers the jobs that were completed, each with the token of the lease under which it was. */
 export async function completeJobs(
   db: Db,
   reports: readonly (Leased & { readonly result: string })[],
   now: Date,
-): Promise<ReadonlySet<string>> {
-  const rows = await db.query<{ id: string }>(complete, [
+): Promise<ReadonlyMap<string, string>> {
+  const rows = await db.query<{ id: string; lease_token: string }>(complete, [
     reports.map(({ id }) => id),
     reports.map(({ leaseToken }) => leaseToken),
     reports.map(({ result }) => result),
     now.toISOString(),
   ]);
-  return new Set(rows.map(({ id }) => id));
+  return new Map(rows.map((row) => [row.id, row.lease_token]));
 }
 
 const heartbeat: Statement = {
@@ -225,35 +247,48 @@ const heartbeat: Statement = {
       progress = coalesce(t.progress::json, j.progress)
     FROM unnest($1::text[], $2::text[], $3::text[]) AS t (id, token, progress)
     WHERE j.id = t.id AND j.state = 'running' AND j.lease_token = t.token
-    RETURNING j.id, j.lease_expires_at`,
+    RETURNING j.id, j.lease_token, j.lease_expires_at`,
 };
 
-/** Answers the new end of each lease that was renewed. */
+export interface RenewedLease {
+  readonly leaseToken: string;
+  readonly leaseExpiresAt: Date;
+}
+
+/** Answers the leases that were renewed, by job. */
 export async function renewLeases(
   db: Db,
   reports: readonly (Leased & { readonly progress: string | undefined })[],
   now: Date,
-): Promise<ReadonlyMap<string, Date>> {
-  const rows = await db.query<{ id: string; lease_expires_at: Date }>(heartbeat, [
+): Promise<ReadonlyMap<string, RenewedLease>> {
+  const rows = await db.query<{ id: string; lease_token: string; lease_expires_at: Date }>(heartbeat, [
     reports.map(({ id }) => id),
     reports.map(({ leaseToken }) => leaseToken),
     reports.map(({ progress }) => progress ?? null),
     now.toISOString(),
   ]);
-  return new Map(rows.map((row) => [row.id, row.lease_expires_at]));
+  return new Map(rows.map((row) => [row.id, { leaseToken: row.lease_token, leaseExpiresAt: row.lease_expires_at }]));
 }
 
 const release: Statement = {
   name: 'jobs_release',
-  text: `UPDATE jobs j SET state = 'queued', attempts = j.attempts - 1, lease_token = NULL, lease_expires_at = NULL,
-      worker_id = NULL, started_at = NULL
-    FROM unnest($1::text[], $2::text[]) AS t (id, token)
-    WHERE j.id = t.id AND j.state = 'running' AND j.lease_token = t.token
-    RETURNING j.id, j.kind`,
+  text: `WITH released AS (
+      UPDATE jobs j SET state = 'queued', attempts = j.attempts - 1, lease_token = NULL, lease_expires_at = NULL,
+        worker_id = NULL, started_at = NULL
+      FROM unnest($1::text[], $2::text[]) AS t (id, token)
+      WHERE j.id = t.id AND j.state = 'running' AND j.lease_token = t.token
+      RETURNING j.id, j.kind, j.priority, j.run_at, t.token
+    ), ready AS (
+      INSERT INTO jobs_ready (kind, priority, run_at, id) SELECT kind, priority, run_at, id FROM released
+    )
+    SELECT id, kind, token FROM released`,
 };
 
-/** Puts jobs back that were not begun, as if they had not been claimed. */
-export function releaseJobs(db: Db, reports: readonly Leased[]): Promise<{ id: string; kind: string }[]> {
+/** Puts jobs back that were not begun, as if they had not been claimed. Answers them with the tokens they had. */
+export function releaseJobs(
+  db: Db,
+  reports: readonly Leased[],
+): Promise<{ id: string; kind: string; token: string }[]> {
   return db.query(release, [reports.map(({ id }) => id), reports.map(({ leaseToken }) => leaseToken)]);
 }
 
@@ -288,14 +323,33 @@ const cancel: Statement = {
   name: 'jobs_cancel',
   text: `WITH open AS (
       SELECT id, state FROM jobs WHERE id = $1 AND state IN ('scheduled', 'queued', 'running') FOR UPDATE
+    ), canceled AS (
+      UPDATE jobs j SET state = 'canceled', finished_at = $2, lease_expires_at = NULL
+      FROM open WHERE j.id = open.id RETURNING j.id, open.state AS was
+    ), noted AS (
+      INSERT INTO jobs_failed (id) SELECT id FROM canceled
     )
-    UPDATE jobs j SET state = 'canceled', finished_at = $2, lease_expires_at = NULL
-    FROM open WHERE j.id = open.id RETURNING open.state AS was`,
+    SELECT was FROM canceled`,
 };
 
-/** Answers the state it was in, or undefined when there was nothing to cancel. */
+const forget: Statement = {
+  name: 'jobs_forget',
+  text: `WITH job AS (
+      SELECT kind, priority, run_at, id FROM jobs WHERE id = $1 AND state = 'canceled'
+    ), ready AS (
+      DELETE FROM jobs_ready r USING job
+      WHERE r.kind = job.kind AND r.priority = job.priority AND r.run_at = job.run_at AND r.id = job.id
+    )
+    DELETE FROM jobs_scheduled s USING job WHERE s.run_at = job.run_at AND s.id = job.id`,
+};
+
+/**
+ * Answers the state it was in, or undefined when there was nothing to cancel. What waits for the job is cleared away in a
+ * second transaction: a claim locks the rows in the other order, and a claim that comes in between finds the job canceled.
+ */
 export async function cancelJob(db: Db, id: string, now: Date): Promise<JobState | undefined> {
   const [row] = await db.query<{ was: JobState }>(cancel, [id, now.toISOString()]);
+  if (row !== undefined && row.was !== 'running') await db.query(forget, [id]);
   return row?.was;
 }
 
@@ -321,27 +375,66 @@ export function lockRunning(tx: Tx, reports: readonly Leased[]): Promise<Running
   return tx.query(lockReported, [reports.map(({ id }) => id), reports.map(({ leaseToken }) => leaseToken)]);
 }
 
-const lockOverdue: Statement = {
-  name: 'jobs_lock_overdue',
-  text: `SELECT ${runningColumns}, j.lease_expires_at >= $1 AS timed_out FROM jobs j
-    WHERE j.state = 'running'
-      AND (j.lease_expires_at < $1 OR j.started_at + make_interval(secs => j.timeout_sec) < $1)
-    ORDER BY j.id LIMIT $2 FOR UPDATE SKIP LOCKED`,
+const takeDueClaims: Statement = {
+  name: 'jobs_take_due_claims',
+  text: `DELETE FROM jobs_claimed WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM jobs_claimed WHERE check_at < $1 ORDER BY check_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    )) RETURNING job_ids`,
 };
 
-/** Locks running jobs whose lease or time has run out. */
-export function lockOverdueJobs(tx: Tx, now: Date, limit: number): Promise<(RunningRow & { timed_out: boolean })[]> {
-  return tx.query(lockOverdue, [now.toISOString(), limit]);
+const lockClaimed: Statement = {
+  name: 'jobs_lock_claimed',
+  text: `SELECT ${runningColumns}, j.lease_expires_at < $2 AS lease_lost,
+      coalesce(j.started_at + make_interval(secs => j.timeout_sec) < $2, false) AS timed_out
+    FROM jobs j WHERE j.id = ANY($1) AND j.state = 'running' ORDER BY j.id FOR UPDATE`,
+};
+
+const noteClaims: Statement = {
+  name: 'jobs_note_claims',
+  text: `INSERT INTO jobs_claimed (check_at, job_ids)
+    SELECT min(least(lease_expires_at, started_at + make_interval(secs => timeout_sec))), array_agg(id)
+    FROM jobs WHERE id = ANY($1) HAVING count(*) > 0`,
+};
+
+export type OverdueRow = RunningRow & { readonly lease_lost: boolean; readonly timed_out: boolean };
+
+/**
+ * Looks through the claims that are due for it, up to `limit` of them: answers their running jobs whose lease or time has run
+ * out, locked, and notes the others to be looked at again. `more`: there may be more such claims.
+ */
+export async function lockOverdueJobs(
+  tx: Tx,
+  now: Date,
+  limit: number,
+): Promise<{ readonly overdue: readonly OverdueRow[]; readonly more: boolean }> {
+  const claims = await tx.query<{ job_ids: string[] }>(takeDueClaims, [now.toISOString(), limit]);
+  const ids = claims.flatMap(({ job_ids }) => job_ids);
+  if (ids.length === 0) return { overdue: [], more: false };
+  const running = await tx.query<OverdueRow>(lockClaimed, [ids, now.toISOString()]);
+  const overdue = running.filter((row) => row.lease_lost || row.timed_out);
+  const alive = running.filter((row) => !row.lease_lost && !row.timed_out);
+  if (alive.length > 0) await tx.query(noteClaims, [alive.map(({ id }) => id)]);
+  return { overdue, more: claims.length === limit };
 }
 
 const settle: Statement = {
   name: 'jobs_settle',
-  text: `UPDATE jobs j SET state = t.state, run_at = coalesce(t.run_at, j.run_at), error_code = t.code,
-      error_message = t.message, lease_expires_at = NULL,
-      lease_token = CASE WHEN t.state = 'error' THEN j.lease_token END,
-      finished_at = CASE WHEN t.state = 'error' THEN $6::timestamptz END
-    FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[]) AS t (id, state, run_at, code, message)
-    WHERE j.id = t.id`,
+  text: `WITH settled AS (
+      UPDATE jobs j SET state = t.state, run_at = coalesce(t.run_at, j.run_at), error_code = t.code,
+        error_message = t.message, lease_expires_at = NULL,
+        lease_token = CASE WHEN t.state = 'error' THEN j.lease_token END,
+        finished_at = CASE WHEN t.state = 'error' THEN $6::timestamptz END
+      FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[])
+        AS t (id, state, run_at, code, message)
+      WHERE j.id = t.id
+      RETURNING j.id, j.kind, j.priority, j.run_at, j.state
+    ), ready AS (
+      INSERT INTO jobs_ready (kind, priority, run_at, id)
+      SELECT kind, priority, run_at, id FROM settled WHERE state = 'queued'
+    ), scheduled AS (
+      INSERT INTO jobs_scheduled (run_at, id) SELECT run_at, id FROM settled WHERE state = 'scheduled'
+    )
+    INSERT INTO jobs_failed (id) SELECT id FROM settled WHERE state = 'error'`,
 };
 
 /** Writes what became of locked jobs whose attempt failed. */
@@ -363,9 +456,14 @@ export async function settleFailures(
 const promote: Statement = {
   name: 'jobs_promote',
   text: `WITH due AS (
-      SELECT id FROM jobs WHERE state = 'scheduled' AND run_at <= $1 ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED
+      DELETE FROM jobs_scheduled WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM jobs_scheduled WHERE run_at <= $1 ORDER BY run_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
+      )) RETURNING id
+    ), promoted AS (
+      UPDATE jobs j SET state = 'queued' FROM due WHERE j.id = due.id AND j.state = 'scheduled'
+      RETURNING j.kind, j.priority, j.run_at, j.id
     )
-    UPDATE jobs j SET state = 'queued' FROM due WHERE j.id = due.id RETURNING j.kind`,
+    INSERT INTO jobs_ready (kind, priority, run_at, id) SELECT kind, priority, run_at, id FROM promoted RETURNING kind`,
 };
 
 /** Makes scheduled jobs whose time has come claimable, and answers their kinds. */
@@ -373,10 +471,7 @@ export async function promoteDueJobs(db: Db, now: Date, limit: number): Promise<
   return (await db.query<{ kind: string }>(promote, [now.toISOString(), limit])).map(({ kind }) => kind);
 }
 
-const nextDue: Statement = {
-  name: 'jobs_next_due',
-  text: `SELECT min(run_at) AS run_at FROM jobs WHERE state = 'scheduled'`,
-};
+const nextDue: Statement = { name: 'jobs_next_due', text: 'SELECT min(run_at) AS run_at FROM jobs_scheduled' };
 
 export async function nextDueAt(db: Db): Promise<Date | undefined> {
   const [row] = await db.query<{ run_at: Date | null }>(nextDue, []);
@@ -385,12 +480,31 @@ export async function nextDueAt(db: Db): Promise<Date | undefined> {
 
 const expire: Statement = {
   name: 'jobs_expire',
-  text: `DELETE FROM jobs WHERE id IN (
-      SELECT id FROM jobs WHERE finished_at < $1 ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
-    ) RETURNING id`,
+  text: `WITH page AS (
+      SELECT id, finished_at FROM jobs WHERE id > $1 AND id < $2 ORDER BY id LIMIT $4
+    ), deleted AS (
+      DELETE FROM jobs WHERE id IN (SELECT id FROM page WHERE finished_at < $3) RETURNING id
+    ), noted AS (
+      DELETE FROM jobs_failed WHERE id IN (SELECT id FROM deleted)
+    )
+    SELECT (SELECT max(id) FROM page) AS last, (SELECT count(*) FROM deleted) AS deleted`,
 };
 
-/** Deletes jobs that ended before `before`, oldest first, and answers how many. */
-export async function deleteFinishedJobs(db: Db, before: Date, limit: number): Promise<number> {
-  return (await db.query(expire, [before.toISOString(), limit])).length;
+/**
+ * Deletes those that ended before `before` among the next `limit` jobs after the id `after`. Jobs made at `before` or later
+ * cannot have, so it reads no further. Answers how many went, and the last id it looked at: undefined at the end.
+ */
+export async function deleteFinishedJobs(
+  db: Db,
+  after: string,
+  before: Date,
+  limit: number,
+): Promise<{ readonly deleted: number; readonly last: string | undefined }> {
+  const [row] = await db.query<{ last: string | null; deleted: number }>(expire, [
+    after,
+    firstIdAt('job', before),
+    before.toISOString(),
+    limit,
+  ]);
+  return { deleted: row?.deleted ?? 0, last: row?.last ?? undefined };
 }

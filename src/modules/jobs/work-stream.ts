@@ -1,4 +1,4 @@
-import { AppError, messageOf } from '../../errors.js';
+import { AppError } from '../../errors.js';
 import type { Log } from '../../platform/log.js';
 import type { Claimer, ClaimRequest } from './claimer.js';
 import type { CompleteInput, Desk, FailInput, HeartbeatInput } from './desk.js';
@@ -71,6 +71,8 @@ export async function* serveWorker(
   let start: WorkStart | undefined;
   let capacity = 0;
   let claiming = false;
+  /** Ends the present wait for jobs; those that come too late for it go back. */
+  let waiting: AbortController | undefined;
   let reporting = 0;
 
   async function claimMore(): Promise<void> {
@@ -79,7 +81,8 @@ export async function* serveWorker(
     try {
       while (!over.signal.aborted && !stopping.aborted && capacity > held.size) {
         const request: ClaimRequest = { ...start, max: capacity - held.size, waitMs };
-        const jobs = await claimer.claim(request, over.signal);
+        waiting = new AbortController();
+        const jobs = await claimer.claim(request, waiting.signal);
         for (const job of jobs) hold(job);
         outbox.jobs(jobs);
       }
@@ -90,8 +93,7 @@ export async function* serveWorker(
     }
   }
 
-  function hold(job: ClaimedJob): void {
-    const { id, leaseToken } = job;
+  function hold({ id, leaseToken }: Leased): void {
     const end = watcher.hold(id, leaseToken, (reason) => {
       held.delete(id);
       outbox.stopped({ id, leaseToken, reason });
@@ -100,23 +102,31 @@ export async function* serveWorker(
     held.set(id, { leaseToken, end });
   }
 
-  function drop({ id, leaseToken }: Leased): void {
-    const mine = held.get(id);
-    if (mine === undefined || mine.leaseToken !== leaseToken) return;
-    mine.end();
-    held.delete(id);
+  function holds({ id, leaseToken }: Leased): boolean {
+    return held.get(id)?.leaseToken === leaseToken;
+  }
+
+  function drop(leased: Leased): void {
+    if (!holds(leased)) return;
+    held.get(leased.id)?.end();
+    held.delete(leased.id);
   }
 
   /** Reports, drops the job from what the worker holds, answers. */
   async function settle(report: Leased, run: () => Promise<JobStatus>): Promise<void> {
+    const { id, leaseToken } = report;
     reporting += 1;
+    // From here on it may end by this very report, which is nothing to tell the worker to stop for.
+    if (holds(report)) held.get(id)?.end();
     try {
       const status = await run();
       drop(report);
-      outbox.outcome({ id: report.id, leaseToken: report.leaseToken, status });
+      outbox.outcome({ id, leaseToken, status });
     } catch (error) {
-      drop(report);
-      outbox.outcome({ id: report.id, leaseToken: report.leaseToken, error: asAppError(error, log) });
+      const refused = asAppError(error, log);
+      if (endsLease(refused)) drop(report);
+      else if (holds(report)) hold(report);
+      outbox.outcome({ id, leaseToken, error: refused });
     } finally {
       reporting -= 1;
       outbox.wake();
@@ -137,8 +147,9 @@ export async function* serveWorker(
         outbox.outcome({ id, leaseToken, status: 'running', leaseExpiresAt: renewal.leaseExpiresAt });
       }
     } catch (error) {
-      drop(report);
-      outbox.outcome({ id, leaseToken, error: asAppError(error, log) });
+      const refused = asAppError(error, log);
+      if (endsLease(refused)) drop(report);
+      outbox.outcome({ id, leaseToken, error: refused });
       void claimMore();
     } finally {
       reporting -= 1;
@@ -160,34 +171,47 @@ export async function* serveWorker(
         for (const report of input.failed) void settle(report, () => desk.fail(report).then(statusOf));
         for (const report of input.released) void settle(report, () => desk.release(report).then(() => 'queued'));
         for (const report of input.held) void renew(report);
+        const fewer = input.capacity !== undefined && input.capacity < capacity;
         capacity = input.capacity ?? capacity;
+        // It may wait for more than it wants now.
+        if (fewer) waiting?.abort();
         await outbox.room();
       }
       void claimMore();
     }
   }
 
-  const drain = (): void => outbox.drain();
+  const drain = (): void => {
+    waiting?.abort();
+    outbox.drain();
+  };
   stopping.addEventListener('abort', drain, { once: true });
   if (stopping.aborted) drain();
+  over.signal.addEventListener('abort', () => waiting?.abort());
   const gone = (): void => {
     over.abort();
     outbox.wake();
   };
   signal.addEventListener('abort', gone, { once: true });
 
-  let ended = false;
+  /** How the worker's side came to its end; undefined while it has not. */
+  let ended: 'cleanly' | 'broken' | undefined;
   const reading = read()
-    .catch((error: unknown) => outbox.fail(error))
+    .then(
+      () => (ended = 'cleanly'),
+      (error: unknown) => {
+        ended = 'broken';
+        outbox.fail(error);
+      },
+    )
     .finally(() => {
-      ended = true;
       over.abort();
       outbox.wake();
     });
 
   try {
     for (;;) {
-      const message = await outbox.take(() => signal.aborted || (ended && reporting === 0));
+      const message = await outbox.take(() => signal.aborted || (ended !== undefined && reporting === 0));
       if (message === undefined) break;
       yield message;
     }
@@ -198,16 +222,24 @@ export async function* serveWorker(
     over.abort();
     const left = [...held].map(([id, { leaseToken }]) => ({ id, leaseToken }));
     for (const lease of left) drop(lease);
-    // A worker that ended its side is done with them; one whose connection broke may come back while its leases run.
-    if (ended && !signal.aborted) await Promise.allSettled(left.map((lease) => desk.release(lease)));
+    // A worker that ended its side is done with them. One whose connection broke, or that was told to leave because the
+    // server stops, may come back while its leases run.
+    if (ended === 'cleanly' && !signal.aborted && !stopping.aborted) {
+      await Promise.allSettled(left.map((lease) => desk.release(lease)));
+    }
     if (start !== undefined) log.info('worker_disconnected', { worker_id: start.workerId, held: left.length });
   }
+}
+
+/** Whether a refused report says that the job is the worker's no more; after any other it can be reported again. */
+function endsLease({ kind }: AppError): boolean {
+  return kind === 'not_found' || kind === 'lease_lost' || kind === 'invalid_state';
 }
 
 function asAppError(error: unknown, log: Log): AppError {
   if (error instanceof AppError) return error;
   log.error('report_failed', { error });
-  return new AppError('internal_error', `The report was not stored: ${messageOf(error)}`, { cause: error });
+  return new AppError('internal_error', 'The report was not stored; the log says why.', { cause: error });
 }
 
 /** What waits to be sent, as one message that grows. */

@@ -1,3 +1,5 @@
+import { AppError } from '../../errors.js';
+
 /**
  * Gathers what concurrent callers want into one statement and one commit. A caller that finds nobody ahead is served at
  * once; while a batch is under way the next one fills, so that the batch size follows the load by itself and no timer is
@@ -26,7 +28,8 @@ interface Waiting<I, O> {
 
 /**
  * When a batch fails, it is split in two and each half is tried again, down to the single item whose fault it is; that one
- * alone gets the error.
+ * alone gets the error. A database that cannot be reached is no item's fault, and nobody knows whether the batch was
+ * carried out: then all get the error, and nothing is done twice.
  */
 export function createBatcher<I, O>(options: BatcherOptions<I, O>): Batcher<I, O> {
   let waiting: Waiting<I, O>[] = [];
@@ -72,8 +75,8 @@ export function createBatcher<I, O>(options: BatcherOptions<I, O>): Batcher<I, O
     try {
       outputs = await options.run(batch.map(({ item }) => item));
     } catch (error) {
-      if (batch.length === 1) {
-        batch[0]?.reject(error);
+      if (batch.length === 1 || (error instanceof AppError && error.kind === 'unavailable')) {
+        for (const { reject } of batch) reject(error);
         return;
       }
       const middle = Math.ceil(batch.length / 2);

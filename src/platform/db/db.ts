@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { messageOf } from '../../errors.js';
+import { AppError, messageOf } from '../../errors.js';
 import type { Log } from '../log.js';
 
 /** A statement with a name of its own, which Postgres parses once per connection. */
@@ -8,7 +8,10 @@ export interface Statement {
   readonly text: string;
 }
 
-/** Runs single statements, each its own transaction. JSON columns come back as text, bigint as number. */
+/**
+ * Runs single statements, each its own transaction. JSON columns come back as text, bigint as number. Rejects with
+ * AppError `unavailable` when the connection is lost or cannot be made; the statement may have been carried out then.
+ */
 export interface Db {
   query<R>(statement: Statement, values: readonly unknown[]): Promise<R[]>;
   /**
@@ -48,6 +51,7 @@ const types = {
 };
 
 export function createDatabase(connection: ConnectionConfig, options: { poolSize: number; log: Log }): Database {
+  const { log } = options;
   const pool = new pg.Pool({
     ...connection,
     max: options.poolSize,
@@ -55,7 +59,23 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
     types: types as unknown as pg.CustomTypesConfig,
   });
   // Without a listener a lost idle connection would end the process; the pool opens another by itself.
-  pool.on('error', (error) => options.log.warn('database_connection_lost', { error }));
+  pool.on('error', (error) => log.warn('database_connection_lost', { error }));
+
+  /** Runs `work` again on a serialization failure or deadlock, as Postgres asks for. */
+  async function retried<T>(work: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (isLost(error)) {
+          log.warn('database_unreachable', { error });
+          throw new AppError('unavailable', 'The database cannot be reached; try again.', { cause: error });
+        }
+        const code = codeOf(error);
+        if ((code !== '40001' && code !== '40P01') || tries === maxTries) throw error;
+      }
+    }
+  }
 
   return {
     async query<R>(statement: Statement, values: readonly unknown[]): Promise<R[]> {
@@ -65,6 +85,10 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
       return retried(async () => {
         const client = await pool.connect();
         let broken: Error | undefined;
+        // The statement at hand is told of a lost connection. The event comes besides, and would end the process if
+        // nobody listened; the pool listens to idle connections only.
+        const onLost = (error: Error): void => void (broken = error);
+        client.on('error', onLost);
         try {
           await client.query('BEGIN');
           const result = await work({
@@ -80,6 +104,7 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
           });
           throw error;
         } finally {
+          if (broken === undefined) client.off('error', onLost);
           client.release(broken);
         }
       });
@@ -93,14 +118,20 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
 
 const maxTries = 5;
 
-/** Postgres asks for another try after these: serialization_failure and deadlock_detected. */
-async function retried<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await work();
-    } catch (error) {
-      const code = (error as { code?: unknown }).code;
-      if ((code !== '40001' && code !== '40P01') || tries === maxTries) throw error;
-    }
-  }
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown } | undefined)?.code;
+}
+
+/** connection_exception, too_many_connections, and what Postgres says when it starts or ends. */
+const lostStates = /^(08...|53300|57P0[1-5])$/;
+/** pg has no codes for these. */
+const lostWords =
+  /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect)/;
+
+/** Whether an error says that there is no connection, rather than what is wrong with a statement. */
+function isLost(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return lostStates.test(error.code ?? '');
+  // Of the operating system: ECONNREFUSED, ENOENT (of a socket), EPIPE and the like.
+  if (error instanceof Error && 'syscall' in error) return true;
+  return error instanceof Error && lostWords.test(error.message);
 }

@@ -62,7 +62,7 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
       if (client !== undefined) return;
       const fresh = new pg.Client({ ...connection, application_name: 'muster listen' });
       fresh.on('error', () => {
-        client = undefined;
+        if (client === fresh) client = undefined;
         void fresh.end().catch(() => undefined);
         connector.wake();
       });
@@ -70,8 +70,13 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
         const [topic = '', sender] = payload.split(' ');
         if (sender !== node) fire(topic);
       });
-      await fresh.connect();
-      await fresh.query(`LISTEN ${channel}`);
+      try {
+        await fresh.connect();
+        await fresh.query(`LISTEN ${channel}`);
+      } catch (error) {
+        void fresh.end().catch(() => undefined);
+        throw error;
+      }
       client = fresh;
       // What was told while nobody listened.
       for (const topic of listeners.keys()) fire(topic);

@@ -52,7 +52,8 @@ export function createPort(options: PortOptions, listener: RequestListener, onSt
   let current: Socket | undefined;
 
   const http1 = createHttp1Server(
-    { maxHeaderSize: options.maxHeaderBytes, keepAliveTimeout: 75_000 },
+    // The listener itself refuses a request without Host, in words.
+    { maxHeaderSize: options.maxHeaderBytes, keepAliveTimeout: 75_000, requireHostHeader: false },
     (request: IncomingMessage, response: ServerResponse) => {
       const connection = connections.get(request.socket);
       if (connection !== undefined) {
@@ -84,6 +85,8 @@ export function createPort(options: PortOptions, listener: RequestListener, onSt
     connections.set(socket, { requests: 0, session: undefined });
     socket.once('close', () => connections.delete(socket));
     sniff(socket, firstByteTimeoutMs, (protocol) => {
+      // HTTP/2 has no use for a connection of which one half is closed, and would never notice that its caller has gone.
+      if (protocol === 'http2') socket.allowHalfOpen = false;
       current = socket;
       (protocol === 'http2' ? http2 : http1).emit('connection', socket);
       current = undefined;

@@ -11,10 +11,12 @@ import { binaryReadOptions, jsonReadOptions } from '../rpc/limits.js';
 import type { Service } from '../rpc/methods.js';
 import { createGateway, type PlainRoute } from './gateway/gateway.js';
 import { routesOf } from './gateway/routes.js';
+import { wasCut } from './call-init.js';
 import { createHostCheck } from './hosts.js';
 import { createPort, type Port } from './port.js';
 import { correlationIdOf, createRequestLog } from './requests.js';
 import { restErrorBody, restStatus } from './rest-error.js';
+import { createAllow } from './rpc/allow.js';
 import { createConnectUnary } from './rpc/connect-unary.js';
 import { createGrpcUnary } from './rpc/grpc-unary.js';
 
@@ -54,7 +56,11 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     genReqId: (raw: IncomingMessage) => correlationIdOf(raw.headers['x-correlation-id']),
     requestIdHeader: false,
     exposeHeadRoutes: false,
-    frameworkErrors: (error, request, reply) => sendError(error, request, reply),
+    // A path that cannot be decoded comes past all hooks.
+    frameworkErrors: (error, request, reply) => {
+      const foreign = begin(request, reply);
+      sendError(foreign ?? error, request, reply);
+    },
     serverFactory: (handler) => {
       port = createPort({ maxHeaderBytes, maxConcurrentStreams, onMalformed }, handler as RequestListener, grpcUnary);
       // Typed as an http.Server by Fastify, which uses no more of it than net.Server has.
@@ -62,21 +68,41 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     },
   });
 
-  app.addHook('onRequest', (request, reply, done) => {
+  /** What every request begins with. Answers why it is refused, if it is. */
+  function begin(request: FastifyRequest, reply: FastifyReply): AppError | undefined {
     const { raw } = request;
     void reply.header('x-correlation-id', request.id);
     if (log.infoEnabled) {
       const ended = logRequest(raw.method ?? '', pathOf(raw.url), request.id);
-      reply.raw.once('close', () => ended(reply.raw.writableFinished ? reply.raw.statusCode : 'aborted'));
+      reply.raw.once('close', () => ended(wasCut(reply) ? 'aborted' : reply.raw.statusCode));
     }
     const host = raw.headers[':authority'] ?? raw.headers.host;
-    done(checkHost(host as string | undefined, raw.headers.origin));
-  });
+    return checkHost(host as string | undefined, raw.headers.origin);
+  }
+
+  /** Fastify's own faults carry an HTTP status, ours are AppErrors already; the rest is a fault of ours. */
+  function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const known = error instanceof AppError ? error : fromFastify(error as { statusCode?: number; message: string });
+    if (known.kind === 'internal_error' && known !== error) {
+      log.error('internal_error', { corr_id: request.id, path: pathOf(request.raw.url), error });
+    }
+    if (known.kind === 'unauthorized') void reply.header('www-authenticate', 'Bearer');
+    void reply
+      .code(restStatus(known))
+      .header('content-type', 'application/json; charset=utf-8')
+      .send(restErrorBody(known, request.id));
+  }
+
+  app.addHook('onRequest', (request, reply, done) => done(begin(request, reply)));
   app.setErrorHandler(sendError);
 
   await app.register(async (rpc) => {
     const connectUnary = createConnectUnary({ services, dispatch, maxMessageBytes, maxTimeoutMs });
-    rpc.addHook('preHandler', async (request, reply) => connectUnary(request, reply));
+    const allow = createAllow(services);
+    rpc.addHook('preHandler', async (request, reply) => {
+      allow(request, reply);
+      return connectUnary(request, reply);
+    });
     await rpc.register(fastifyConnectPlugin, {
       routes: (router) => registerServices(router, services, dispatch),
       contextValues: (request) =>
@@ -122,25 +148,21 @@ function onMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? ['408 Request Timeout', new AppError('deadline_exceeded', 'The request took too long to arrive.')]
         : ['400 Bad Request', new AppError('invalid_request', 'This is no HTTP request.')];
-  const body = restErrorBody(known, correlationIdOf(undefined));
-  const length = Buffer.byteLength(body);
-  socket.end(
-    `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  const correlationId = correlationIdOf(undefined);
+  const body = restErrorBody(known, correlationId);
+  const head = [
+    `HTTP/1.1 ${status}`,
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    `X-Correlation-Id: ${correlationId}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 function pathOf(url: string | undefined): string {
   const cut = url?.indexOf('?') ?? -1;
   return cut < 0 ? (url ?? '') : (url ?? '').slice(0, cut);
-}
-
-/** Fastify's own faults carry an HTTP status; ours are AppErrors already. */
-function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const known = error instanceof AppError ? error : fromFastify(error as { statusCode?: number; message: string });
-  void reply
-    .code(restStatus(known))
-    .header('content-type', 'application/json; charset=utf-8')
-    .send(restErrorBody(known, request.id));
 }
 
 function fromFastify(error: { statusCode?: number; message: string }): AppError {

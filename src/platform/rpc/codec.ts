@@ -2,8 +2,9 @@ import { create, ScalarType, type DescField, type DescMessage, type Message } fr
 import { FeatureSet_FieldPresence, ValueSchema, NullValue, StructSchema } from '@bufbuild/protobuf/wkt';
 import type { Struct, Timestamp, Value } from '@bufbuild/protobuf/wkt';
 import { TimestampSchema } from '@bufbuild/protobuf/wkt';
-import { AppError, invalidField } from '../../errors.js';
+import { invalidField } from '../../errors.js';
 import { type Json, JsonText, setOwn } from '../json.js';
+import { isWireTime } from './limits.js';
 import { enumWords } from './words.js';
 
 /**
@@ -97,11 +98,11 @@ function compileValue(field: DescField): ValueCodec {
     case 'enum':
       return enumCodec(field);
     case 'message':
-      return messageCodec(field.message, field.localName);
+      return messageCodec(field.message, field.name);
     case 'list':
       return listCodec(
         field.listKind === 'message'
-          ? messageCodec(field.message, field.localName)
+          ? messageCodec(field.message, field.name)
           : field.listKind === 'enum'
             ? enumCodec(field)
             : scalarCodec(field.scalar),
@@ -155,7 +156,7 @@ function messageCodec(desc: DescMessage, name: string): ValueCodec {
     case TimestampSchema.typeName:
       return { decode: (value) => dateOf(value as Timestamp, name), encode: (value) => timestampOf(value as Date) };
     case ValueSchema.typeName:
-      return { decode: (value) => jsonOf(value as Value), encode: (value) => valueOf(plainJson(value)) };
+      return { decode: (value) => jsonOf(value as Value, name), encode: (value) => valueOf(plainJson(value)) };
     case StructSchema.typeName:
       // Outside of Value, protobuf-es has Struct fields as JSON objects already.
       return { decode: (value) => value, encode: plainJson };
@@ -172,7 +173,7 @@ function plainJson(value: unknown): Json {
 
 function dateOf(timestamp: Timestamp, name: string): Date {
   const date = new Date(Number(timestamp.seconds) * 1000 + Math.floor(timestamp.nanos / 1e6));
-  if (Number.isNaN(date.getTime())) throw invalidField(name, 'is out of range');
+  if (!isWireTime(date)) throw invalidField(name, 'must be between the years 1 and 9999');
   return date;
 }
 
@@ -185,19 +186,19 @@ function timestampOf(date: Date): Timestamp {
   return message;
 }
 
-/** The JSON that a protobuf Value stands for; one without a kind counts as null. */
-export function jsonOf(value: Value): Json {
+/** The JSON that a protobuf Value stands for; one without a kind counts as null. `field` is what an error names. */
+export function jsonOf(value: Value, field = 'value'): Json {
   const { kind } = value;
   switch (kind.case) {
     case 'structValue': {
       const object: { [key: string]: Json } = {};
-      for (const [key, member] of Object.entries(kind.value.fields)) setOwn(object, key, jsonOf(member));
+      for (const [key, member] of Object.entries(kind.value.fields)) setOwn(object, key, jsonOf(member, field));
       return object;
     }
     case 'listValue':
-      return kind.value.values.map(jsonOf);
+      return kind.value.values.map((each) => jsonOf(each, field));
     case 'numberValue':
-      if (!Number.isFinite(kind.value)) throw new AppError('invalid_request', `JSON has no number ${kind.value}`);
+      if (!Number.isFinite(kind.value)) throw invalidField(field, `JSON has no number ${kind.value}`);
       return kind.value;
     case 'stringValue':
     case 'boolValue':

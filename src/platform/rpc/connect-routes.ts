@@ -1,4 +1,6 @@
 import {
+  Code,
+  ConnectError,
   type ConnectRouter,
   createContextKey,
   type HandlerContext,
@@ -89,8 +91,13 @@ function callInit(context: HandlerContext): CallInit {
     credentials: facts.credentials,
     timeoutMs: context.timeoutMs(),
     onGone: (gone) => {
-      if (context.signal.aborted) gone();
-      else context.signal.addEventListener('abort', gone, { once: true });
+      const { signal } = context;
+      // It also aborts at the deadline, which the dispatch tells as such.
+      const look = (): void => {
+        if (ConnectError.from(signal.reason).code !== Code.DeadlineExceeded) gone();
+      };
+      if (signal.aborted) look();
+      else signal.addEventListener('abort', look, { once: true });
     },
   };
 }

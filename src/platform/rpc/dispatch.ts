@@ -82,18 +82,23 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   };
 }
 
-/** Aborts the call when its time is up, and rejects `passed`: a handler that does not look at its signal is left behind. */
+/**
+ * Aborts the call when its time is up, and rejects `passed`: a handler that does not look at its signal is left behind. Throws when
+ * there is no time at all.
+ */
 function startDeadline(call: AdmittedCall, timeoutMs: number | undefined, maxMs: number) {
   let timer: NodeJS.Timeout | undefined;
+  const late = (): AppError => new AppError('deadline_exceeded', 'The deadline of the call has passed.');
+  if (timeoutMs !== undefined && timeoutMs <= 0) throw late();
   const passed = new Promise<never>((_, reject) => {
     if (timeoutMs === undefined) return;
     timer = setTimeout(
       () => {
-        const error = new AppError('deadline_exceeded', 'The deadline of the call has passed.');
+        const error = late();
         call.abort(error);
         reject(error);
       },
-      Math.max(0, Math.min(timeoutMs, maxMs, 2 ** 31 - 1)),
+      Math.min(timeoutMs, maxMs, 2 ** 31 - 1),
     );
   });
   passed.catch(() => undefined);

@@ -7,3 +7,11 @@ export const maxMessageDepth = 512;
 /** Unknown fields are ignored, as protobuf wants it; the REST gateway is stricter. */
 export const binaryReadOptions = { recursionLimit: maxMessageDepth };
 export const jsonReadOptions = { recursionLimit: maxMessageDepth, ignoreUnknownFields: true };
+
+const firstTime = Date.parse('0001-01-01T00:00:00Z');
+const lastTime = Date.parse('9999-12-31T23:59:59.999Z');
+
+/** What google.protobuf.Timestamp and RFC 3339 have in common: years of four digits, 1 to 9999, in UTC. */
+export function isWireTime(date: Date): boolean {
+  return date.getTime() >= firstTime && date.getTime() <= lastTime;
+}

@@ -2,7 +2,7 @@ import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf
 import { StructSchema, TimestampSchema, ValueSchema } from '@bufbuild/protobuf/wkt';
 import { AppError, invalidField } from '../../../errors.js';
 import type { Plain } from '../../rpc/codec.js';
-import { fieldReader, restJson, withDefaults } from './rest-json.js';
+import { fieldReader, restJson, singleReader, withDefaults } from './rest-json.js';
 import type { Route } from './routes.js';
 
 /** Builds the request of a route from its path, query and body. Everything that is wrong is named and refused. */
@@ -31,6 +31,9 @@ export function createBind(route: Route): Bind {
     let plain: Record<string, unknown>;
     if (route.body === 'whole') {
       plain = { ...whole.read(body === undefined ? {} : body, '') };
+      for (const { name, field } of variables) {
+        if (isGiven(body, field)) throw invalidField(name, 'is told by the path');
+      }
     } else {
       plain = {};
       if (bodyReader !== undefined && typeof route.body === 'object') {
@@ -46,6 +49,16 @@ export function createBind(route: Route): Bind {
     }
     return withDefaults(input, plain);
   };
+}
+
+/** Whether the body has this field; `null` is as good as absent. */
+function isGiven(body: unknown, field: readonly string[]): boolean {
+  let at = body;
+  for (const name of field) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, name)) return false;
+    at = (at as Record<string, unknown>)[name];
+  }
+  return at !== undefined && at !== null;
 }
 
 /** The text of a variable's segments, without the route's verb. */
@@ -155,7 +168,5 @@ function textReader(field: DescField): ((text: string, name: string) => unknown)
 function elementReader(field: DescField): ((json: unknown, path: string) => unknown) | undefined {
   if (field.fieldKind === 'map') return undefined;
   if (field.message !== undefined && field.message.typeName !== TimestampSchema.typeName) return undefined;
-  const read = fieldReader(field);
-  if (field.fieldKind !== 'list') return read;
-  return (json, path) => (read([json], path) as unknown[])[0];
+  return singleReader(field);
 }

@@ -42,7 +42,7 @@ export function createGateway(routes: readonly Route[], plain: readonly PlainRou
   const router = createRouter(entries);
 
   return (request: FastifyRequest, reply: FastifyReply): unknown => {
-    const url = request.raw.url ?? '/';
+    const url = originForm(request.raw.url ?? '/');
     const cut = url.indexOf('?');
     const path = cut < 0 ? url : url.slice(0, cut);
     const method = request.raw.method ?? 'GET';
@@ -56,6 +56,11 @@ export function createGateway(routes: readonly Route[], plain: readonly PlainRou
     if (method === 'OPTIONS') return reply.code(204).send();
     throw new AppError('method_not_allowed', `${path} takes ${allow}`, { details: { allow: allow.split(', ') } });
   };
+}
+
+/** A target may come with its host, as for a proxy (RFC 9112, 3.2.2). */
+function originForm(target: string): string {
+  return target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?#]*/i, '');
 }
 
 function allowOf(methods: readonly string[]): string {
@@ -116,6 +121,10 @@ function nextLink(url: string, cursor: string): string {
 function bodyOf(request: FastifyRequest): unknown {
   const body = request.body as Buffer | undefined;
   if (body === undefined || body === null || body.length === 0) return undefined;
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') {
+    throw new AppError('unsupported_media_type', `Content-Encoding: must be identity, not ${encoding}`);
+  }
   const type = request.headers['content-type'];
   if (type !== undefined && !/^application\/json\s*(;|$)/i.test(type)) {
     throw new AppError('unsupported_media_type', `Content-Type: must be application/json, not ${type}`);

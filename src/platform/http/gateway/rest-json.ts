@@ -47,6 +47,11 @@ export function fieldReader(field: DescField): Read {
   return valueReader(field);
 }
 
+/** Reads a field's single value; of a repeated field one item. */
+export function singleReader(field: DescField): Read {
+  return field.fieldKind === 'list' ? itemReader(field) : valueReader(field);
+}
+
 export function joinPath(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`;
 }
@@ -112,12 +117,7 @@ function valueReader(field: DescField): Read {
     case 'message':
       return messageReader(field.message);
     case 'list': {
-      const item =
-        field.listKind === 'message'
-          ? messageReader(field.message)
-          : field.listKind === 'enum'
-            ? enumReader(field)
-            : scalarReader(field.scalar);
+      const item = itemReader(field);
       return (json, path) => {
         if (!Array.isArray(json)) throw mustBe(path, 'an array');
         return json.map((each: unknown, index) => item(each, `${path}[${index}]`));
@@ -125,6 +125,17 @@ function valueReader(field: DescField): Read {
     }
     case 'map':
       throw new Error(`${field.parent.typeName}.${field.name}: map fields are not supported; use a Struct`);
+  }
+}
+
+function itemReader(field: DescField & { fieldKind: 'list' }): Read {
+  switch (field.listKind) {
+    case 'message':
+      return messageReader(field.message);
+    case 'enum':
+      return enumReader(field);
+    case 'scalar':
+      return scalarReader(field.scalar);
   }
 }
 
@@ -193,17 +204,29 @@ function messageReader(desc: DescMessage): Read {
         return parseTimestamp(json, path);
       };
     case ValueSchema.typeName:
-      return (json) => json;
+      return anyJson;
     case StructSchema.typeName:
       return (json, path) => {
         if (typeof json !== 'object' || json === null || Array.isArray(json)) throw mustBe(path, 'an object');
-        return json;
+        return anyJson(json, path);
       };
     default: {
       const nested = restJson(desc);
       return (json, path) => nested.read(json, path);
     }
   }
+}
+
+/** Takes JSON as it is. A number too large for a double, such as 1e999, was read as Infinity and would be printed as null. */
+function anyJson(json: unknown, path: string): unknown {
+  // Not by recursion: nobody has looked yet how deep it is.
+  const left = [json];
+  while (left.length > 0) {
+    const value = left.pop();
+    if (typeof value === 'number' && !Number.isFinite(value)) throw mustBe(path, 'JSON with numbers up to 1.79e308');
+    if (typeof value === 'object' && value !== null) for (const member of Object.values(value)) left.push(member);
+  }
+  return json;
 }
 
 function compileWriter(desc: DescMessage): Write {

@@ -68,10 +68,11 @@ async function answer(
     const init = callInitOf(request, reply, 'Rpc', timeout.timeoutMs);
     const message = method.output.encode(await deps.dispatch.unary(method, input, init));
     void reply.header('content-type', `application/${format}`);
+    // Bytes in both formats: to text Fastify would add a charset.
     return reply.send(
-      format === 'json'
-        ? toJsonString(method.desc.output, message)
-        : Buffer.from(toBinary(method.desc.output, message)),
+      Buffer.from(
+        format === 'json' ? toJsonString(method.desc.output, message) : toBinary(method.desc.output, message),
+      ),
     );
   } catch (error) {
     const known =
@@ -90,11 +91,17 @@ function sendError(error: ConnectError, reply: FastifyReply): unknown {
 function readMessage(method: Method, format: Format, body: Buffer): Message {
   try {
     return format === 'json'
-      ? fromJsonString(method.desc.input, body.toString('utf8'), jsonReadOptions)
+      ? fromJsonString(method.desc.input, textOf(body), jsonReadOptions)
       : fromBinary(method.desc.input, body, binaryReadOptions);
   } catch (error) {
     throw new AppError('invalid_request', `The message cannot be decoded: ${messageOf(error)}`);
   }
+}
+
+/** Without the byte order mark that some clients begin with. */
+function textOf(body: Buffer): string {
+  const text = body.toString('utf8');
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
 function readBody(request: FastifyRequest, maxBytes: number): Promise<Buffer> {

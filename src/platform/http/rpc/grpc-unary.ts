@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import type { ConnectError } from '@connectrpc/connect';
+import { Code, ConnectError } from '@connectrpc/connect';
 import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { AppError, messageOf } from '../../../errors.js';
 import { toConnectError } from '../../rpc/connect-error.js';
@@ -60,6 +60,7 @@ function serve(
     ended(error.code);
     if (stream.destroyed || stream.headersSent) return;
     const trailers = Object.fromEntries(setTrailerStatus(new Headers(), error).entries());
+    trailers['grpc-message'] = percentEncoded(error.rawMessage);
     stream.respond({ ...answerHeaders, ...trailers }, { endStream: true });
     // A caller that is still sending learns that nobody reads it.
     if (!stream.readableEnded) stream.close();
@@ -83,12 +84,16 @@ function serve(
         correlationId,
         credentials: { authorization: headers.authorization, remoteAddress },
         timeoutMs: timeout.timeoutMs,
-        onGone: (gone) => stream.once('close', () => !stream.writableFinished && gone()),
+        onGone: (gone) => {
+          if (stream.aborted) gone();
+          else stream.once('aborted', gone);
+        },
       };
-      const input = method.input.decode(read(method, body));
+      const input = method.input.decode(read(method, body, deps.maxMessageBytes));
       const output = await deps.dispatch.unary(method, input, init);
       succeed(toBinary(method.desc.output, method.output.encode(output)));
     } catch (error) {
+      if (error instanceof ConnectError) return fail(error);
       refuse(error instanceof AppError ? error : new AppError('internal_error', 'Encoding failed.', { cause: error }));
     }
   };
@@ -96,43 +101,74 @@ function serve(
   stream.on('error', () => stream.destroy());
   const foreign = deps.checkHost(headers[':authority'] ?? headers.host, headerText(headers['origin']) ?? undefined);
   if (foreign !== undefined) return refuse(foreign);
-  collect(stream, deps.maxMessageBytes + prefixBytes, refuse, (body) => void run(body));
+  collect(stream, deps.maxMessageBytes, (body) => void run(body));
 }
 
-function collect(
-  stream: ServerHttp2Stream,
-  maxBytes: number,
-  refuse: (error: AppError) => void,
-  whole: (body: Buffer) => void,
-): void {
-  const chunks: Buffer[] = [];
+/** Gives the body on when it is whole, or so far when it is longer than one message may be. */
+function collect(stream: ServerHttp2Stream, maxBytes: number, whole: (body: Buffer) => void): void {
+  let chunks: Buffer[] = [];
   let size = 0;
-  stream.on('data', (chunk: Buffer) => {
-    size += chunk.length;
-    if (size <= maxBytes) chunks.push(chunk);
-    else if (size - chunk.length <= maxBytes)
-      refuse(new AppError('too_large', `A message may have ${maxBytes} bytes.`));
-  });
-  stream.once('end', () => {
-    if (size > maxBytes || stream.aborted) return;
+  let given = false;
+  const give = (): void => {
+    if (given) return;
+    given = true;
     const [first] = chunks;
     whole(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, size));
+    chunks = [];
+  };
+  stream.on('data', (chunk: Buffer) => {
+    if (given) return;
+    size += chunk.length;
+    chunks.push(chunk);
+    if (size > prefixBytes + maxBytes) give();
+  });
+  stream.once('end', () => {
+    if (!stream.aborted) give();
   });
 }
 
-function read(method: Method, body: Buffer) {
-  if (body.length < prefixBytes) throw new AppError('invalid_request', 'The request has no message.');
-  const length = body.readUInt32BE(1);
-  if (body.length !== prefixBytes + length) {
-    throw new AppError('invalid_request', 'A unary request has one whole message and nothing behind it.');
+/** Faults below the message get the codes that gRPC's own list of status codes names, in the words of connect-node. */
+function read(method: Method, body: Buffer, maxBytes: number) {
+  if (body.length === 0) {
+    throw new ConnectError('protocol error: missing input message for unary method', Code.Unimplemented);
   }
-  if (body[0] !== 0)
-    throw new AppError('invalid_request', 'The message is flagged as compressed, but no grpc-encoding is told.');
+  if (body.length < prefixBytes) throw incomplete();
+  const length = body.readUInt32BE(1);
+  if (length > maxBytes) {
+    throw new AppError('too_large', `message size ${length} is larger than configured readMaxBytes ${maxBytes}`);
+  }
+  if (body.length < prefixBytes + length) throw incomplete();
+  if (body[0] !== 0) {
+    throw new ConnectError('received compressed envelope, but do not know how to decompress', Code.Internal);
+  }
+  if (body.length > prefixBytes + length) {
+    throw new ConnectError('protocol error: received extra input message for unary method', Code.Unimplemented);
+  }
   try {
     return fromBinary(method.desc.input, body.subarray(prefixBytes), binaryReadOptions);
   } catch (error) {
-    throw new AppError('invalid_request', `The message cannot be decoded: ${messageOf(error)}`);
+    throw new ConnectError(`parse binary: ${messageOf(error)}`, Code.Internal);
   }
+}
+
+function incomplete(): AppError {
+  return new AppError('invalid_request', 'protocol error: incomplete envelope');
+}
+
+/**
+ * As the protocol has it: printable ASCII stays. connect-node encodes all that encodeURIComponent does, which some clients, such
+ * as grpc-js, show to people as it came.
+ */
+function percentEncoded(text: string): string {
+  const bytes = Buffer.from(text);
+  let encoded = '';
+  bytes.forEach((byte, index) => {
+    // HTTP cuts blanks off the ends of a header.
+    const atEnd = index === 0 || index === bytes.length - 1;
+    const plain = byte >= (atEnd ? 0x21 : 0x20) && byte <= 0x7e && byte !== 0x25;
+    encoded += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  });
+  return encoded;
 }
 
 function frame(message: Uint8Array): Buffer {

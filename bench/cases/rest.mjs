@@ -1,0 +1,53 @@
+// GET and POST of one job over REST.
+
+import { startChild } from '../lib/child.mjs';
+import { loadHttp } from '../lib/load.mjs';
+import { withServerCpu } from '../lib/cpu.mjs';
+
+// One would choose the pool by hand; these did best of 2, 4, 8 and 16.
+const PEERS = {
+  'fastify + pg pool of 8': { pool: 8 },
+  'fastify + pg pool of 16': { pool: 16 },
+  // Not what people write today, but what pg can do since it pipelines.
+  'fastify + pg pipelined': { pool: 8, pipeline: 4, transaction: 'pipelined' },
+};
+
+const JSON_BODY = JSON.stringify({ kind: 'build', payload: { repo: 'muster', commit: '0123abcd', steps: ['lint', 'test'] } });
+const READS = 500;
+// A stride that shares no factor with the number of rows spreads the reads over all of them.
+const STRIDE = 7919;
+
+export async function restCases({ database, ids, seconds }) {
+  const requests = {
+    'GET /v1/jobs/{id}': Array.from({ length: READS }, (_, n) => ({
+      method: 'GET',
+      path: `/v1/jobs/${ids[(n * STRIDE) % ids.length]}`,
+    })),
+    'POST /v1/jobs': [
+      { method: 'POST', path: '/v1/jobs', headers: { 'content-type': 'application/json' }, body: JSON_BODY },
+    ],
+  };
+  const cases = [];
+  const children = [];
+  for (const [peer, options] of Object.entries(PEERS)) {
+    const child = await startChild('peers/rest.mjs', options, { DATABASE_URL: database.connection });
+    children.push(child);
+    for (const [route, list] of Object.entries(requests)) {
+      for (const connections of [64, 1]) {
+        const load = { port: child.message.port, requests: list, connections };
+        await loadHttp({ ...load, seconds: 1 });
+        const what = `REST ${route}, ${connections} conn.`;
+        cases.push({
+          name: `${what} ${peer}`,
+          what,
+          peer,
+          measure: () => withServerCpu({ server: child.pid, postgres: database.pid }, () => loadHttp({ ...load, seconds })),
+        });
+      }
+    }
+  }
+  return { cases: byWhat(cases), stop: () => Promise.all(children.map((child) => child.stop())) };
+}
+
+// Rivals next to each other, so that they run one right after the other.
+const byWhat = (cases) => cases.sort((a, b) => a.what.localeCompare(b.what));

@@ -1,0 +1,63 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { makeTempDir, useBuiltServer } from '../support/built-server.js';
+import { until } from '../support/until.js';
+import { startMuster } from './support/muster.js';
+
+useBuiltServer();
+
+/** Processes that run, or run in, what is under this directory. */
+function processesUnder(dir: string): readonly string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        return environment.includes(dir) || command.includes(dir) ? [`${pid} ${command}`] : [];
+      } catch {
+        return [];
+      }
+    });
+}
+
+test('muster demo shows jobs that work, fail, are tried again and are canceled, and leaves nothing behind', async () => {
+  const dir = await makeTempDir();
+  const demo = startMuster(['demo'], { env: { TMPDIR: dir } });
+  const { code, stdout } = await demo.ended;
+  expect(code).toBe(0);
+  const table = stdout.slice(stdout.indexOf('  FILE ')).split('\n').slice(1);
+  const rows = table
+    .filter((line) => /^ {2}\S+ +(done|error|canceled) +\d /.test(line))
+    .map((line) => line.trim().split(/ +/));
+  expect(rows.length).toBeGreaterThan(25);
+  expect(rows.filter(([, status]) => status === 'canceled')).toHaveLength(1);
+  expect(rows.filter(([, status]) => status === 'error').map((row) => row.at(-1))).toEqual(['exit_65']);
+  expect(rows.filter(([, status, attempts]) => status === 'done' && attempts === '2')).toHaveLength(4);
+  expect(new Set(rows.map(([, , , worker]) => worker))).toEqual(new Set(['worker-1', 'worker-2']));
+  expect(stdout).toContain('its program was killed');
+  expect(readdirSync(dir)).toEqual([]);
+  expect(processesUnder(dir)).toEqual([]);
+});
+
+test.each(['SIGINT', 'SIGTERM'] as const)('muster demo leaves nothing behind after %s in mid run', async (signal) => {
+  const dir = await makeTempDir();
+  const demo = startMuster(['demo'], { env: { TMPDIR: dir } });
+  await demo.line('the first job has ended', (line) => /^ {2}(done|failed) /.test(line));
+  demo.kill(signal);
+  const { code, stderr } = await demo.ended;
+  expect([code, stderr]).toEqual([130, expect.stringContaining('muster: interrupted')]);
+  expect(readdirSync(dir)).toEqual([]);
+  await until('every process has gone', () => processesUnder(dir).length === 0);
+});
+
+test('muster demo leaves nothing behind after SIGINT while it starts', async () => {
+  const dir = await makeTempDir();
+  const demo = startMuster(['demo'], { env: { TMPDIR: dir } });
+  await demo.line('it starts', (line) => line.includes('Starting a server'));
+  demo.kill('SIGINT');
+  const { code } = await demo.ended;
+  expect(code).toBe(130);
+  expect(readdirSync(dir)).toEqual([]);
+  await until('every process has gone', () => processesUnder(dir).length === 0);
+});

@@ -1,0 +1,214 @@
+import { readFileSync } from 'node:fs';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { AppError, errorKinds } from '../../src/errors.js';
+import { createBind } from '../../src/platform/http/gateway/bind.js';
+import { routesOf } from '../../src/platform/http/gateway/routes.js';
+import { createOpenApi } from '../../src/platform/http/openapi.js';
+import type { OpenApi, Operation } from '../../src/platform/http/openapi-types.js';
+import { restErrorBody, restStatus } from '../../src/platform/http/rest-error.js';
+import { type Contract, createContract } from '../support/contract.js';
+import { declaredStubs } from '../support/declared-services.js';
+import { rest, type RestAnswer } from '../support/rest.js';
+import { sharedTestApp } from '../support/shared-app.js';
+
+const app = sharedTestApp();
+let document: OpenApi;
+let contract: Contract;
+
+beforeAll(async () => {
+  document = (await rest(app.current.url, 'GET', '/openapi.json')).json as OpenApi;
+  contract = createContract(document);
+});
+
+function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
+  return rest(app.current.url, method, path, body, headers);
+}
+
+function operations(): readonly (readonly [path: string, operation: Operation])[] {
+  return Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.values(item).map((operation) => [path, operation] as const),
+  );
+}
+
+describe('the document', () => {
+  test('is valid OpenAPI 3.1 to a public validator', async () => {
+    // The validator writes into what it is given.
+    const { valid, errors } = await new Validator().validate(
+      structuredClone(document) as unknown as Record<string, unknown>,
+    );
+    expect(errors ?? []).toEqual([]);
+    expect(valid).toBe(true);
+  });
+
+  test('tells the version of the package', () => {
+    const file = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    expect(document.info.version).toBe(file.version);
+  });
+
+  test('has unique ids, and no two paths that differ in names of variables alone', () => {
+    const ids = operations().map(([, { operationId }]) => operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    const shapes = Object.keys(document.paths).map((path) => path.replace(/\{\w+\}/g, '{}'));
+    expect(new Set(shapes).size).toBe(shapes.length);
+  });
+
+  test('tells of answers that every field is there, and of requests that no other may be', () => {
+    for (const [name, schema] of Object.entries(document.components.schemas)) {
+      if (schema.type !== 'object' || name === 'Error') continue;
+      const isRequest = /Request$|Input$/.test(name);
+      expect({ name, required: schema.required, closed: schema.additionalProperties }).toEqual({
+        name,
+        required: isRequest ? undefined : Object.keys(schema.properties ?? {}),
+        closed: isRequest ? false : undefined,
+      });
+    }
+  });
+
+  test('is the one that the proto files make, so that tests of it hold for every declared service', async () => {
+    const made = createOpenApi({ services: await declaredStubs(), version: document.info.version });
+    expect(made).toEqual(document);
+  });
+
+  test('names the query parameters that the gateway takes, and no others', async () => {
+    const samples = ['x', 'queued', '1', 'true', '2026-01-31T12:00:00Z'];
+    for (const route of routesOf(await declaredStubs())) {
+      const bind = createBind(route);
+      const segments = route.template.segments.map((segment) => (segment.kind === 'literal' ? segment.text : 'x'));
+      const taken = route.rpc.desc.input.fields
+        .map((field) => field.name)
+        .filter((name) => samples.some((sample) => isTaken(() => bind(segments, `${name}=${sample}`, undefined))));
+      const item = document.paths[route.template.source]?.[route.method.toLowerCase()];
+      const told = (item?.parameters ?? []).flatMap((each) => ('in' in each && each.in === 'query' ? [each.name] : []));
+      expect({ path: route.rpc.path, told }).toEqual({ path: route.rpc.path, told: taken });
+    }
+  });
+});
+
+/** Whether a query parameter is known; that its value is refused does not matter. */
+function isTaken(bind: () => unknown): boolean {
+  try {
+    bind();
+    return true;
+  } catch (error) {
+    return error instanceof AppError && !error.message.includes('no such query parameter');
+  }
+}
+
+describe('answers of a running server are as documented', () => {
+  test('every operation, in every state that it can answer', async () => {
+    const succeeded = new Set<string>();
+    const holds = async (operationId: string, expected: number, answering: Promise<RestAnswer>) => {
+      const answer = await answering;
+      const faults = contract.answerFaults(operationId, answer);
+      expect({ operationId, status: answer.status, faults }).toEqual({ operationId, status: expected, faults: [] });
+      if (expected < 400) succeeded.add(operationId);
+      return answer.json;
+    };
+    const create = (body: unknown) => holds('JobService_CreateJob', 201, call('POST', '/v1/jobs', body));
+    const get = (id: string) => holds('JobService_GetJob', 200, call('GET', `/v1/jobs/${id}`));
+    const claim = async (kind: string) => {
+      const body = { worker_id: 'w', kinds: [kind] };
+      const jobs = await holds('JobService_ClaimJobs', 200, call('POST', '/v1/jobs/claim', body));
+      return (jobs as { id: string; lease_token: string }[])[0] ?? { id: '', lease_token: '' };
+    };
+    const report = (operation: string, verb: string, status: number, id: string, body: unknown) =>
+      holds(`JobService_${operation}`, status, call('POST', `/v1/jobs/${id}/${verb}`, body));
+
+    // Done, with a payload and all the options; and with none.
+    const full = { kind: 'done', payload: { deep: [1, 'é', null] }, priority: 0, run_at: '2026-01-31T12:00:00Z' };
+    await create({ ...full, max_attempts: 5, timeout_sec: 60, idempotency_key: 'k' });
+    const done = await claim('done');
+    await report('HeartbeatJob', 'heartbeat', 200, done.id, { lease_token: done.lease_token, progress: 0.5 });
+    await get(done.id);
+    await report('CompleteJob', 'complete', 200, done.id, { lease_token: done.lease_token, result: ['ok'] });
+    await get(done.id);
+    await claim('done');
+
+    // Failed, for good and for now; and canceled under the worker's hands.
+    const error = { code: 'boom', message: 'It broke.' };
+    for (const retryable of [false, true]) {
+      await create({ kind: 'fail' });
+      const { id, lease_token } = await claim('fail');
+      await report('FailJob', 'fail', 200, id, { lease_token, error, retryable });
+      await get(id);
+    }
+    await create({ kind: 'cancel' });
+    const canceled = await claim('cancel');
+    await holds('JobService_CancelJob', 200, call('DELETE', `/v1/jobs/${canceled.id}`));
+    await report('HeartbeatJob', 'heartbeat', 200, canceled.id, { lease_token: canceled.lease_token });
+    await report('CompleteJob', 'complete', 409, canceled.id, { lease_token: canceled.lease_token });
+    await get(canceled.id);
+
+    await holds('JobService_ListJobs', 200, call('GET', '/v1/jobs?status=done&status=error'));
+    const page = call('GET', '/v1/jobs?limit=1');
+    await holds('JobService_ListJobs', 200, page);
+    expect((await page).headers.get('link')).toContain('rel="next"');
+    await holds('Server_Health', 200, call('GET', '/healthz'));
+    await holds('Server_Readiness', 200, call('GET', '/readyz'));
+
+    expect([...succeeded].sort()).toEqual(
+      operations()
+        .map(([, { operationId }]) => operationId)
+        .sort(),
+    );
+  });
+
+  test.each<[operationId: string, status: number, ...Parameters<typeof call>]>([
+    ['JobService_CreateJob', 400, 'POST', '/v1/jobs', { kind: '' }],
+    ['JobService_CreateJob', 400, 'POST', '/v1/jobs', { nonsense: 1 }],
+    ['JobService_CreateJob', 400, 'POST', '/v1/jobs', '{'],
+    ['JobService_CreateJob', 413, 'POST', '/v1/jobs', { kind: 'a', payload: 'x'.repeat(1_100_000) }],
+    ['JobService_CreateJob', 415, 'POST', '/v1/jobs', 'kind: a', { 'content-type': 'application/yaml' }],
+    ['JobService_CreateJob', 401, 'POST', '/v1/jobs', { kind: 'a' }, { authorization: 'Bearer wrong' }],
+    ['JobService_CreateJob', 403, 'POST', '/v1/jobs', { kind: 'a' }, { origin: 'https://elsewhere.example' }],
+    ['JobService_GetJob', 404, 'GET', '/v1/jobs/none'],
+    ['JobService_ListJobs', 400, 'GET', '/v1/jobs?status=lost'],
+    ['JobService_CancelJob', 404, 'DELETE', '/v1/jobs/none'],
+    ['JobService_ClaimJobs', 400, 'POST', '/v1/jobs/claim', { worker_id: 'w', kinds: [] }],
+    ['JobService_HeartbeatJob', 404, 'POST', '/v1/jobs/none/heartbeat', { lease_token: 'x' }],
+    ['JobService_CompleteJob', 404, 'POST', '/v1/jobs/none/complete', { lease_token: 'x' }],
+    ['JobService_FailJob', 400, 'POST', '/v1/jobs/none/fail', { lease_token: 'x' }],
+  ])('%s refuses with %i', async (operationId, status, ...request) => {
+    const answer = await call(...request);
+    expect(answer.status).toBe(status);
+    expect(contract.answerFaults(operationId, answer)).toEqual([]);
+  });
+
+  test.each(errorKinds)('the error body of %s is documented under its status', (kind) => {
+    const figures = { limit: 10, remaining: 0, reset_sec: 3, scope: 'token' };
+    const error = new AppError(kind, 'Why.', { details: kind === 'rate_limited' ? figures : { field: 'x' } });
+    const body: unknown = JSON.parse(restErrorBody(error, 'c'));
+    expect(contract.errorFaults(`Error${restStatus(error)}`, body)).toEqual([]);
+    expect(contract.errorFaults('Error', kind === 'rate_limited' ? {} : body).length > 0).toBe(kind === 'rate_limited');
+    expect(contract.errorFaults(`Error${restStatus(error) === 400 ? 404 : 400}`, body)).not.toEqual([]);
+  });
+});
+
+describe('a request body fits the document exactly when the gateway reads it', () => {
+  test.each<[operationId: string, path: string, fits: boolean, body: unknown]>([
+    ['JobService_CreateJob', '/v1/jobs', true, { kind: 'a' }],
+    ['JobService_CreateJob', '/v1/jobs', true, { kind: 'a', payload: null, priority: null, run_at: null }],
+    ['JobService_CreateJob', '/v1/jobs', true, { kind: 'a', payload: [{ a: 1 }], run_at: '2026-01-31T12:00:00+02:00' }],
+    ['JobService_CreateJob', '/v1/jobs', false, { kind: 'a', surplus: 1 }],
+    ['JobService_CreateJob', '/v1/jobs', false, { kind: 1 }],
+    ['JobService_CreateJob', '/v1/jobs', false, { kind: 'a', priority: '1' }],
+    ['JobService_CreateJob', '/v1/jobs', false, { kind: 'a', priority: 1.5 }],
+    ['JobService_CreateJob', '/v1/jobs', false, { kind: 'a', priority: 2 ** 31 }],
+    ['JobService_CreateJob', '/v1/jobs', false, { kind: 'a', run_at: 'tomorrow' }],
+    ['JobService_CreateJob', '/v1/jobs', false, []],
+    ['JobService_ClaimJobs', '/v1/jobs/claim', true, { worker_id: 'w', kinds: ['none'], max: null }],
+    ['JobService_ClaimJobs', '/v1/jobs/claim', false, { worker_id: 'w', kinds: 'none' }],
+    ['JobService_ClaimJobs', '/v1/jobs/claim', false, { worker_id: 'w', kinds: [1] }],
+    ['JobService_FailJob', '/v1/jobs/x/fail', true, { lease_token: 'x', error: { code: 'c' }, retryable: null }],
+    ['JobService_FailJob', '/v1/jobs/x/fail', false, { lease_token: 'x', error: { code: 'c', surplus: 1 } }],
+    ['JobService_FailJob', '/v1/jobs/x/fail', false, { lease_token: 'x', error: { code: 'c' }, retryable: 'no' }],
+    ['JobService_FailJob', '/v1/jobs/x/fail', false, { id: 'x', lease_token: 'x', error: { code: 'c' } }],
+  ])('%s %s %s %j', async (operationId, path, fits, body) => {
+    const { status } = await call('POST', path, body);
+    expect({ documented: contract.bodyFaults(operationId, body).length === 0, read: status !== 400 }).toEqual({
+      documented: fits,
+      read: fits,
+    });
+  });
+});

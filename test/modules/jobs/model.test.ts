@@ -1,0 +1,26 @@
+import fc from 'fast-check';
+import { test } from 'vitest';
+import { createManualClock } from '../../../src/platform/clock.js';
+import { startTestApp } from '../../support/app.js';
+import { createJobsClient } from '../../support/jobs-client.js';
+import { commands, type Real } from './support/job-commands.js';
+import { createModel, random } from './support/job-model.js';
+
+test('whatever is done to jobs, they are as the model says', { timeout: 120_000 }, async () => {
+  const clock = createManualClock(new Date('2026-03-01T12:00:00.000Z'));
+  const app = await startTestApp({
+    clock,
+    random: () => random,
+    flags: { 'poll-interval': '2ms', 'job-retention': 'off' },
+  });
+  const real: Real = { clock, database: app.database, jobs: createJobsClient(app.url) };
+
+  await fc.assert(
+    fc.asyncProperty(fc.commands(commands, { maxCommands: 40, size: 'max' }), async (steps) => {
+      // One server for all runs, since starting one takes as long as ten of them; nothing of a run is left to the next.
+      await app.database.query('TRUNCATE jobs, jobs_ready, jobs_scheduled, jobs_claimed, jobs_failed');
+      await fc.asyncModelRun(() => ({ model: createModel(clock.now().getTime()), real }), steps);
+    }),
+    { numRuns: 200, endOnFailure: false },
+  );
+});

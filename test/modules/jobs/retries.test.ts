@@ -1,0 +1,153 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createDatabase, type Database, type Statement } from '../../../src/platform/db/db.js';
+import { createLog } from '../../../src/platform/log.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+
+async function setUp(): Promise<{ database: TestDatabase; db: Database }> {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  const db = createDatabase({ connectionString: database.url }, { poolSize: 4, log: createLog('silent') });
+  onTestFinished(() => db.close());
+  await database.query('CREATE TABLE counters (id int PRIMARY KEY, n int NOT NULL)');
+  await database.query('INSERT INTO counters VALUES (1, 0), (2, 0)');
+  return { database, db };
+}
+
+const increment: Statement = { name: 'increment', text: 'UPDATE counters SET n = n + 1 WHERE id = $1' };
+const read: Statement = { name: 'read', text: 'SELECT n FROM counters WHERE id = $1' };
+const die: Statement = { name: 'die', text: 'SELECT pg_terminate_backend(pg_backend_pid())' };
+const unavailable = { kind: 'unavailable' };
+const nothing: Statement = { name: 'nothing', text: 'SELECT 1 AS one' };
+
+const counters = async (database: TestDatabase): Promise<number[]> =>
+  (await database.query<{ n: number }>('SELECT n FROM counters ORDER BY id')).map(({ n }) => n);
+
+/** Everybody who comes waits until all have come; who comes later passes. */
+function createBarrier(all: number): () => Promise<void> {
+  let come = 0;
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return () => {
+    if (++come >= all) open();
+    return opened;
+  };
+}
+
+describe('a transaction', () => {
+  test('that dies in a deadlock is run again', async () => {
+    const { database, db } = await setUp();
+    const both = createBarrier(2);
+    let runs = 0;
+    const swap = (first: number, second: number): Promise<void> =>
+      db.transaction(async (tx) => {
+        runs += 1;
+        await tx.query(increment, [first]);
+        await both();
+        await tx.query(increment, [second]);
+      });
+    await Promise.all([swap(1, 2), swap(2, 1)]);
+    expect(runs).toBe(3);
+    expect(await counters(database)).toEqual([2, 2]);
+  });
+
+  test('that fails to serialize is run again', async () => {
+    const { database, db } = await setUp();
+    const both = createBarrier(2);
+    const add = (): Promise<void> =>
+      db.transaction(async (tx) => {
+        await tx.query({ name: 'level', text: 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ' }, []);
+        await tx.query(read, [1]);
+        await both();
+        await tx.query(increment, [1]);
+      });
+    await Promise.all([add(), add()]);
+    expect(await counters(database)).toEqual([2, 0]);
+  });
+
+  test('that can never be serialized fails in the end', async () => {
+    const { database, db } = await setUp();
+    await database.query(`CREATE FUNCTION refuse() RETURNS void LANGUAGE plpgsql AS
+      $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$`);
+    let runs = 0;
+    const hopeless = db.transaction(async (tx) => {
+      runs += 1;
+      await tx.query({ name: 'refuse', text: 'SELECT refuse()' }, []);
+    });
+    await expect(hopeless).rejects.toMatchObject({ code: '40001' });
+    expect(runs).toBeGreaterThan(1);
+    expect(runs).toBeLessThan(20);
+  });
+
+  test('that throws is rolled back and not run again, and its connection serves the next', async () => {
+    const { database, db } = await setUp();
+    let runs = 0;
+    const failing = db.transaction(async (tx) => {
+      runs += 1;
+      await tx.query(increment, [1]);
+      throw new Error('on second thoughts');
+    });
+    await expect(failing).rejects.toThrow('on second thoughts');
+    expect(runs).toBe(1);
+    expect(await counters(database)).toEqual([0, 0]);
+    expect(db.pool.total).toBe(1);
+    await db.query(nothing, []);
+    expect(db.pool.total).toBe(1);
+  });
+
+  // An error event without a listener would end the process, and with it this test run.
+  test('whose connection is lost fails, has not happened, and does not bring the process down', async () => {
+    const { database, db } = await setUp();
+    for (let round = 0; round < 5; round++) {
+      const lost = db.transaction(async (tx) => {
+        await tx.query(increment, [1]);
+        await tx.query(die, []);
+      });
+      await expect(lost).rejects.toMatchObject(unavailable);
+    }
+    expect(await counters(database)).toEqual([0, 0]);
+    expect(await db.query(nothing, [])).toEqual([{ one: 1 }]);
+    expect(db.pool.total).toBe(1);
+  });
+
+  test('whose connection is lost while it does not use it fails the same way', async () => {
+    const { database, db } = await setUp();
+    const lost = db.transaction(async (tx) => {
+      const [backend] = await tx.query<{ pid: number }>({ name: 'pid', text: 'SELECT pg_backend_pid() AS pid' }, []);
+      await database.query('SELECT pg_terminate_backend($1)', [backend?.pid]);
+      for (let gone = false; !gone;) {
+        const [left] = await database.query('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [backend?.pid]);
+        gone = left === undefined;
+      }
+      await tx.query(increment, [1]);
+    });
+    await expect(lost).rejects.toMatchObject(unavailable);
+    expect(await counters(database)).toEqual([0, 0]);
+    expect(await db.query(nothing, [])).toEqual([{ one: 1 }]);
+  });
+});
+
+describe('a statement', () => {
+  test.each([
+    ['refuses connections', { host: '127.0.0.1', port: 9 }],
+    ['is not there', { host: '/nonexistent', port: 5432 }],
+  ])('for a database that %s says so', async (_what, where) => {
+    const connection = { ...where, user: 'nobody', database: 'nothing' };
+    const db = createDatabase(connection, { poolSize: 4, log: createLog('silent') });
+    onTestFinished(() => db.close());
+    await expect(db.query(nothing, [])).rejects.toMatchObject(unavailable);
+    await expect(db.transaction(async (tx) => tx.query(nothing, []))).rejects.toMatchObject(unavailable);
+  });
+
+  test('whose connection is lost fails, and the next one gets another connection', async () => {
+    const { db } = await setUp();
+    await expect(db.query(die, [])).rejects.toMatchObject(unavailable);
+    expect(await db.query(nothing, [])).toEqual([{ one: 1 }]);
+  });
+
+  test('that Postgres refuses leaves its connection usable', async () => {
+    const { db } = await setUp();
+    await expect(db.query({ name: 'bad', text: 'SELECT 1 / 0' }, [])).rejects.toMatchObject({ code: '22012' });
+    expect(await db.query(nothing, [])).toEqual([{ one: 1 }]);
+    expect(db.pool.total).toBe(1);
+  });
+});

@@ -1,0 +1,53 @@
+import { spawn } from 'node:child_process';
+import { type Api, type ApiKind, failure, type Headers, protoJson, view } from './api.js';
+import { readInfo } from './error-info.js';
+
+/** buf's own client, a program written in Go. */
+export const bufCurlApis: readonly ApiKind[] = [
+  ['connect', []],
+  ['grpc', ['--http2-prior-knowledge']],
+  ['grpcweb', []],
+].map(([protocol, flags]) => ({
+  name: `buf curl, ${String(protocol)}`,
+  open: (url) => open(url, ['--protocol', String(protocol), ...(flags as string[])]),
+}));
+
+function open(url: string, flags: readonly string[]): Api {
+  return {
+    async call(method, request, headers: Headers = {}) {
+      const { code, stdout, stderr } = await run(
+        [
+          ...['curl', '--schema', 'proto', '--emit-defaults', ...flags],
+          ...Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]),
+          ...['-d', '@-', `${url}/muster.v1.JobService/${method}`],
+        ],
+        JSON.stringify(protoJson(request)),
+      );
+      if (code === 0) return { ok: view(JSON.parse(stdout)) };
+      const error = JSON.parse(stderr) as {
+        code: string;
+        message: string;
+        details: { type: string; value: string; debug?: unknown }[];
+      };
+      const info = error.details.find(({ type }) => type === 'muster.v1.ErrorInfo');
+      if (info === undefined) throw new Error(stderr);
+      return failure(readInfo(Buffer.from(info.value, 'base64')), error.code, error.message);
+    },
+    close: () => undefined,
+  };
+}
+
+function run(args: readonly string[], input: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('node_modules/.bin/buf', args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, stdout, stderr }));
+    // It may end before it has read everything, such as on a bad flag.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+  });
+}
