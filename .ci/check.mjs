@@ -34,10 +34,23 @@ function lastRelease() {
 run('buf lint', bin('buf'), ['lint']);
 const release = lastRelease();
 if (release === undefined) process.stdout.write('\n== buf breaking: no release tag yet\n');
-else run(`buf breaking against ${release}`, bin('buf'), ['breaking', 'proto', '--against', `.git#tag=${release},subdir=proto`]);
+else
+  run(`buf breaking against ${release}`, bin('buf'), [
+    'breaking',
+    'proto',
+    '--against',
+    `.git#tag=${release},subdir=proto`,
+  ]);
 
 run('generate into a scratch folder', bin('buf'), ['generate', '-o', scratch]);
-run('generated code is current', 'git', ['diff', '--no-index', '--exit-code', '--stat', path.join(scratch, 'gen'), 'gen']);
+run('generated code is current', 'git', [
+  'diff',
+  '--no-index',
+  '--exit-code',
+  '--stat',
+  path.join(scratch, 'gen'),
+  'gen',
+]);
 run('format', bin('prettier'), ['--check', '--log-level', 'warn', '.']);
 run('format of proto', bin('buf'), ['format', '--diff', '--exit-code', '--path', 'proto']);
 run('lint', bin('oxlint'), ['--type-aware', '--quiet']);

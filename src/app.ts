@@ -9,6 +9,7 @@ import { type ConnectionConfig, createDatabase, type Db } from './platform/db/db
 import { startEmbeddedPostgres } from './platform/db/embedded.js';
 import { migrate } from './platform/db/migrate.js';
 import { createWakeups } from './platform/db/wakeups.js';
+import { createApiDocs } from './platform/http/api-docs.js';
 import { createHealth } from './platform/http/health.js';
 import { createHttpServer } from './platform/http/server.js';
 import { createIds } from './platform/ids.js';
@@ -17,6 +18,7 @@ import type { Log } from './platform/log.js';
 import { createLoop } from './platform/loop.js';
 import { isLoopbackHost } from './platform/net.js';
 import { createDispatch } from './platform/rpc/dispatch.js';
+import { readVersion } from './platform/version.js';
 import type { ServerConfig } from './settings.js';
 
 /** Which scopes each role has; an agent's come with its capabilities, once there are agents. */
@@ -99,7 +101,10 @@ async function compose(
   });
   const http = await createHttpServer({
     services,
-    plainRoutes: createHealth({ db, stopping: lifecycle.stopping }),
+    plainRoutes: [
+      ...createHealth({ db, stopping: lifecycle.stopping }),
+      ...createApiDocs({ services, version: readVersion() }),
+    ],
     dispatch,
     log,
     allowedHosts: [config.host, ...config.allowedHosts],

@@ -14,23 +14,49 @@ const LOADS = [
   { concurrency: 1, channels: 1 },
 ];
 
-export async function grpcCases({ database, ids, seconds }) {
+export async function grpcCases({ database, ids, muster, seconds }) {
   const cases = [];
   const children = [];
   for (const [peer, options] of Object.entries(PEERS)) {
     const child = await startChild('peers/grpc.mjs', options, { DATABASE_URL: database.connection });
     children.push(child);
     for (const shape of LOADS) {
-      const load = { ...shape, port: child.message.port, service: 'muster.v1.JobService', method: 'GetJob', request: { id: ids[0] } };
+      const load = {
+        ...shape,
+        port: child.message.port,
+        service: 'muster.v1.JobService',
+        method: 'GetJob',
+        request: { id: ids[0] },
+      };
       await loadGrpc({ ...load, seconds: 1 });
       const what = `gRPC GetJob, ${shape.concurrency} outstanding`;
       cases.push({
         name: `${what} ${peer}`,
         what,
         peer,
-        measure: () => withServerCpu({ server: child.pid, postgres: database.pid }, () => loadGrpc({ ...load, seconds })),
+        measure: () =>
+          withServerCpu({ server: child.pid, postgres: database.pid }, () => loadGrpc({ ...load, seconds })),
       });
     }
+  }
+  const [job] = await (await fetch(`${muster.url}/v1/jobs?limit=1`)).json();
+  for (const shape of LOADS) {
+    const load = {
+      ...shape,
+      port: muster.port,
+      service: 'muster.v1.JobService',
+      method: 'GetJob',
+      request: { id: job.id },
+    };
+    await loadGrpc({ ...load, seconds: 1 });
+    const what = `gRPC GetJob, ${shape.concurrency} outstanding`;
+    cases.push({
+      name: `${what} muster`,
+      what,
+      peer: 'muster',
+      measure: () =>
+        withServerCpu({ server: muster.pid, postgres: database.pid }, () => loadGrpc({ ...load, seconds })),
+    });
   }
   cases.sort((a, b) => a.what.localeCompare(b.what));
   return { cases, stop: () => Promise.all(children.map((child) => child.stop())) };

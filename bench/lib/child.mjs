@@ -33,7 +33,9 @@ function firstMessage(child, script) {
   return new Promise((resolve, reject) => {
     child.once('message', resolve);
     child.once('error', reject);
-    child.once('exit', (code, signal) => reject(new Error(`${script} ended with ${code ?? signal} before it answered`)));
+    child.once('exit', (code, signal) =>
+      reject(new Error(`${script} ended with ${code ?? signal} before it answered`)),
+    );
   });
 }
 

@@ -31,7 +31,10 @@ function readStat(pid) {
     return null;
   }
   // The process name may hold spaces and brackets; the fields proper begin after its last bracket.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number);
+  const fields = text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
   return { parent: fields[1], user: fields[11], system: fields[12], buriedUser: fields[13], buriedSystem: fields[14] };
 }
 

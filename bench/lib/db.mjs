@@ -36,7 +36,11 @@ export async function startDatabase(settings = {}) {
 
   const conf = { ...DURABLE, listen_addresses: '', unix_socket_directories: home, max_connections: '120', ...settings };
   const flags = Object.entries(conf).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const server = spawn(postgres, ['-D', data, ...flags], { ...IDENTITY, cwd: home, stdio: ['ignore', 'ignore', 'pipe'] });
+  const server = spawn(postgres, ['-D', data, ...flags], {
+    ...IDENTITY,
+    cwd: home,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let log = '';
   server.stderr.on('data', (chunk) => (log = (log + chunk).slice(-4000)));
   const dropNow = () => {

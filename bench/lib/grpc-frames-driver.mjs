@@ -6,7 +6,15 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import grpc from '@grpc/grpc-js';
 import { answer, childOptions } from './child.mjs';
-import { createRequestEncoder, createFrameReader, FRAME, PREFACE, SETTINGS_ACK, windowUpdate, pong } from './h2-frames.mjs';
+import {
+  createRequestEncoder,
+  createFrameReader,
+  FRAME,
+  PREFACE,
+  SETTINGS_ACK,
+  windowUpdate,
+  pong,
+} from './h2-frames.mjs';
 import { loadService } from './proto.mjs';
 
 const WINDOW_STEP = 2 ** 24;
@@ -60,7 +68,8 @@ async function runChannel(outstanding) {
   function ended(stream) {
     const { begin, bytes } = open.get(stream);
     open.delete(stream);
-    if (bytes !== expectedBytes) return socket.destroy(new Error(`an answer of ${bytes} bytes, not of ${expectedBytes}`));
+    if (bytes !== expectedBytes)
+      return socket.destroy(new Error(`an answer of ${bytes} bytes, not of ${expectedBytes}`));
     const now = performance.now();
     latencies.push(now - begin);
     if (now < deadline) call();

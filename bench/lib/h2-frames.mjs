@@ -1,6 +1,17 @@
 // As much of HTTP/2 as one unary call needs (RFC 9113, header block: RFC 7541).
 
-export const FRAME = { DATA: 0, HEADERS: 1, RST_STREAM: 3, SETTINGS: 4, PING: 6, GOAWAY: 7, WINDOW_UPDATE: 8, END_STREAM: 1, ACK: 1, END_HEADERS: 4 };
+export const FRAME = {
+  DATA: 0,
+  HEADERS: 1,
+  RST_STREAM: 3,
+  SETTINGS: 4,
+  PING: 6,
+  GOAWAY: 7,
+  WINDOW_UPDATE: 8,
+  END_STREAM: 1,
+  ACK: 1,
+  END_HEADERS: 4,
+};
 const HEADER_BYTES = 9;
 const MAX_WINDOW = 2 ** 31 - 1;
 const INITIAL_WINDOW_SIZE = 4;
@@ -57,12 +68,18 @@ export function createRequestEncoder({ authority, path, message }) {
   ];
   const spelled = headers.map(([name, value]) => {
     const index = STATIC_NAMES[name];
-    return Buffer.concat([index ? Buffer.from([0x40 | index]) : Buffer.concat([Buffer.from([0x40]), text(name)]), text(value)]);
+    return Buffer.concat([
+      index ? Buffer.from([0x40 | index]) : Buffer.concat([Buffer.from([0x40]), text(name)]),
+      text(value),
+    ]);
   });
   const fixed = Buffer.from([METHOD_POST, SCHEME_HTTP]);
   const first = Buffer.concat([fixed, ...spelled]);
   // The newest entry has the lowest index.
-  const later = Buffer.concat([fixed, Buffer.from(headers.map((_, n) => 0x80 | (FIRST_DYNAMIC + headers.length - 1 - n)))]);
+  const later = Buffer.concat([
+    fixed,
+    Buffer.from(headers.map((_, n) => 0x80 | (FIRST_DYNAMIC + headers.length - 1 - n))),
+  ]);
 
   const prefix = Buffer.concat([Buffer.from([0]), uint32(message.length)]);
   const build = (block) =>
@@ -91,7 +108,12 @@ export function createFrameReader(onFrame) {
     while (bytes.length - at >= HEADER_BYTES) {
       const end = at + HEADER_BYTES + bytes.readUIntBE(at, 3);
       if (end > bytes.length) break;
-      onFrame(bytes[at + 3], bytes[at + 4], bytes.readUInt32BE(at + 5) & MAX_WINDOW, bytes.subarray(at + HEADER_BYTES, end));
+      onFrame(
+        bytes[at + 3],
+        bytes[at + 4],
+        bytes.readUInt32BE(at + 5) & MAX_WINDOW,
+        bytes.subarray(at + HEADER_BYTES, end),
+      );
       at = end;
     }
     rest = at < bytes.length ? bytes.subarray(at) : null;

@@ -15,6 +15,11 @@ export async function describeRun(connection) {
     ['machine', `${model}, ${cpus().length} cores`],
     ['node', process.version],
     ['postgres', `${version}, fsync ${fsync}, synchronous_commit ${synchronousCommit}`],
-    ['packages', Object.entries(dependencies).map(([name, pin]) => `${name} ${pin}`).join(', ')],
+    [
+      'packages',
+      Object.entries(dependencies)
+        .map(([name, pin]) => `${name} ${pin}`)
+        .join(', '),
+    ],
   ];
 }

@@ -20,7 +20,10 @@ export async function startMuster(env) {
     stdio: ['ignore', 'inherit', 'pipe'],
   });
   const gone = once(child, 'exit');
-  const url = await Promise.race([readyUrl(child.stderr), gone.then(([code]) => Promise.reject(new Error(`ended: ${code}`)))]);
+  const url = await Promise.race([
+    readyUrl(child.stderr),
+    gone.then(([code]) => Promise.reject(new Error(`ended: ${code}`))),
+  ]);
   const readyMs = performance.now() - began;
   return {
     url,

@@ -51,7 +51,11 @@ export async function createPeerTables(connection, rows) {
       `insert into peer.jobs (id, kind, status, payload, result, attempts, started_at, finished_at)
        select 'job_' || lpad(n::text, 26, '0'), 'build', 'done', $2, $3, 1, now(), now()
        from generate_series(1, $1::int) n returning id`,
-      [rows, JSON.stringify({ repo: 'muster', commit: '0123abcd', steps: ['lint', 'test'] }), JSON.stringify({ ok: true })],
+      [
+        rows,
+        JSON.stringify({ repo: 'muster', commit: '0123abcd', steps: ['lint', 'test'] }),
+        JSON.stringify({ ok: true }),
+      ],
     );
     return made.map((row) => row.id);
   });

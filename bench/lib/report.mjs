@@ -16,7 +16,9 @@ export function printReport({ facts, rows }, print = console.log) {
   print('| --- | --- | ---: | ---: | ---: | ---: |');
   for (const { what, peer, peerRate, musterRate, target } of rows) {
     const ratio = musterRate === undefined ? undefined : musterRate / peerRate;
-    print(`| ${what} | ${peer} | ${perSecond(peerRate)} | ${perSecond(musterRate)} | ${times(ratio)} | ${verdict(ratio, target)} |`);
+    print(
+      `| ${what} | ${peer} | ${perSecond(peerRate)} | ${perSecond(musterRate)} | ${times(ratio)} | ${verdict(ratio, target)} |`,
+    );
   }
 }
 

@@ -34,7 +34,9 @@ async function submit({ jobs, callers }) {
 
 async function drain({ jobs, concurrency, localQueue, completeDelay }) {
   for (let n = 0; n < jobs; n += 5000) {
-    await utils.addJobs(Array.from({ length: 5000 }, (_, index) => ({ identifier: 'noop', payload: { n: n + index } })));
+    await utils.addJobs(
+      Array.from({ length: 5000 }, (_, index) => ({ identifier: 'noop', payload: { n: n + index } })),
+    );
   }
   await settle(connectionString);
 

@@ -18,7 +18,9 @@ function toValue(json) {
   if (typeof json === 'number') return { numberValue: json };
   if (typeof json === 'boolean') return { boolValue: json };
   if (Array.isArray(json)) return { listValue: { values: json.map(toValue) } };
-  return { structValue: { fields: Object.fromEntries(Object.entries(json).map(([key, value]) => [key, toValue(value)])) } };
+  return {
+    structValue: { fields: Object.fromEntries(Object.entries(json).map(([key, value]) => [key, toValue(value)])) },
+  };
 }
 
 function toTimestamp(date) {

@@ -39,7 +39,10 @@ async function drain({ jobs, batch, parallel, priority = true }) {
     while (finished < jobs) {
       const fetched = await boss.fetch(QUEUE, { batchSize: batch, priority });
       if (fetched.length === 0) return;
-      const { affected } = await boss.complete(QUEUE, fetched.map((job) => job.id));
+      const { affected } = await boss.complete(
+        QUEUE,
+        fetched.map((job) => job.id),
+      );
       finished += affected;
     }
   }

@@ -67,7 +67,8 @@ const insert = transaction === 'pipelined' ? insertPipelined : insertStepwise;
 
 // Ids that ascend, as Muster's do, so that both write to the right edge of the primary key.
 let count = 0;
-const newId = () => `job_${Date.now().toString(36)}${(count++).toString(36).padStart(6, '0')}${randomBytes(5).toString('hex')}`;
+const newId = () =>
+  `job_${Date.now().toString(36)}${(count++).toString(36).padStart(6, '0')}${randomBytes(5).toString('hex')}`;
 
 const app = fastify({ logger: false });
 

@@ -1,22 +1,145 @@
 import { AppError, messageOf } from '../errors.js';
-import { readFlags } from '../platform/config.js';
-import { serverSettings } from '../settings.js';
-import { serve } from './serve.js';
+import { readVersion } from '../platform/version.js';
+import type { Command } from './command.js';
+import { CommandError, exitCodes, UsageError } from './errors.js';
+import { readCommandLine } from './flags.js';
+import type { Listed } from './help.js';
+import { stderr, stdout } from './output.js';
 
+interface Entry extends Listed {
+  /** Loaded when asked for: a server need not pay for the client, nor a client for the server. */
+  readonly load: () => Promise<Command>;
+}
+
+const commands: readonly Entry[] = [
+  {
+    name: 'serve',
+    summary: 'Runs a server.',
+    load: async () => (await import('./serve.js')).serveCommand,
+  },
+  {
+    name: 'migrate',
+    summary: 'Brings the database up to date, without a server.',
+    load: async () => (await import('./migrate.js')).migrateCommand,
+  },
+  {
+    name: 'work',
+    summary: 'Runs a program for each job of some kinds.',
+    load: async () => (await import('./work.js')).workCommand,
+  },
+  {
+    name: 'jobs submit',
+    summary: 'Submits a job.',
+    load: async () => (await import('./jobs-submit.js')).submitCommand,
+  },
+  {
+    name: 'jobs get',
+    summary: 'Shows a job.',
+    load: async () => (await import('./jobs-get.js')).getCommand,
+  },
+  {
+    name: 'jobs list',
+    summary: 'Lists jobs, newest first.',
+    load: async () => (await import('./jobs-list.js')).listCommand,
+  },
+  {
+    name: 'jobs cancel',
+    summary: 'Cancels a job that has not ended.',
+    load: async () => (await import('./jobs-cancel.js')).cancelCommand,
+  },
+  {
+    name: 'jobs watch',
+    summary: 'Follows a job until it has ended.',
+    load: async () => (await import('./jobs-watch.js')).watchCommand,
+  },
+  {
+    name: 'demo',
+    summary: 'Shows it all: a server, two workers, and jobs that run a real program over real files.',
+    load: async () => (await import('./demo.js')).demoCommand,
+  },
+];
+
+/** Runs what the command line asks for. Answers the exit code; what went wrong is said on stderr. */
 export async function runCommand(args: readonly string[]): Promise<number> {
   try {
-    const [command = 'serve', ...rest] = args[0]?.startsWith('-') === true ? ['serve', ...args] : args;
-    if (command === 'serve') {
-      const { values } = readFlags(
-        rest,
-        Object.values(serverSettings).map((each) => each.flag),
-      );
-      return await serve(values);
-    }
-    throw new AppError('invalid_request', `There is no command '${command}'; see muster --help.`);
+    return await dispatch(args);
   } catch (error) {
-    process.stderr.write(`muster: ${error instanceof AppError ? error.message : messageOf(error)}\n`);
-    if (!(error instanceof AppError)) process.stderr.write(`${(error as Error).stack ?? ''}\n`);
-    return 1;
+    if (error instanceof CommandError) {
+      stderr.line(`muster: ${error.message}`);
+      if (error instanceof UsageError) stderr.line(`See muster help${topicOf(args)}.`);
+      return error.exitCode;
+    }
+    if (error instanceof AppError) {
+      stderr.line(`muster: ${error.message}`);
+      return error.kind === 'invalid_request' ? exitCodes.usage : exitCodes.failed;
+    }
+    stderr.line(`muster: ${messageOf(error)}`);
+    if (error instanceof Error && error.stack !== undefined) stderr.line(error.stack);
+    return exitCodes.failed;
   }
+}
+
+async function dispatch(args: readonly string[]): Promise<number> {
+  const [first = 'serve', ...rest] = args;
+  if (first === '--version') {
+    stdout.line(readVersion());
+    return exitCodes.ok;
+  }
+  if (first === '--help' || first === '-h') return help([]);
+  if (first === 'help') return help(rest);
+  const entry = entryOf(args);
+  if (entry === undefined) return unknown(args);
+  if (asksForHelp(args)) return help(entry.name.split(' '));
+  const own = args.slice(first.startsWith('-') ? 0 : entry.name.split(' ').length);
+  const command = await entry.load();
+  const { values, positionals } = readCommandLine(own, command.flags, command.positionals, process.env);
+  return command.run(values, positionals);
+}
+
+/** The command that a command line begins with; serve when it begins with none. */
+function entryOf(args: readonly string[]): Entry | undefined {
+  const [first = 'serve', second] = args;
+  const name = first.startsWith('-') ? 'serve' : first;
+  return commands.find((entry) => entry.name === name || entry.name === `${name} ${second}`);
+}
+
+function topicOf(args: readonly string[]): string {
+  const [first = ''] = args;
+  const topic = entryOf(args)?.name ?? (groupOf(first).length > 0 ? first : '');
+  return topic === '' ? '' : ` ${topic}`;
+}
+
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return args.slice(0, end < 0 ? args.length : end).some((arg) => arg === '--help' || arg === '-h');
+}
+
+function groupOf(word: string | undefined): readonly Entry[] {
+  return commands.filter(({ name }) => name.startsWith(`${word} `));
+}
+
+/** Says help for a command or a group of them, named word by word; for all when none is. */
+async function help(words: readonly string[]): Promise<number> {
+  const { commandHelp, groupHelp, topHelp } = await import('./help.js');
+  const [word] = words;
+  if (word === undefined) {
+    stdout.line(topHelp(commands, stdout));
+    return exitCodes.ok;
+  }
+  const entry = entryOf(words);
+  const group = groupOf(word);
+  if (entry !== undefined) stdout.line(commandHelp(entry, await entry.load(), stdout));
+  else if (group.length > 0 && words.length === 1) stdout.line(groupHelp(word, group, stdout));
+  else return unknown(words);
+  return exitCodes.ok;
+}
+
+async function unknown(args: readonly string[]): Promise<number> {
+  const [first = '', second] = args;
+  const group = groupOf(first);
+  if (group.length === 0) throw new UsageError(`there is no command '${first}'`);
+  if (asksForHelp(args)) return help([first]);
+  const known = group.map(({ name }) => name).join(', ');
+  if (second === undefined) throw new UsageError(`'${first}' alone says too little; there is ${known}`);
+  throw new UsageError(`there is no command '${first} ${second}'; there is ${known}`);
 }

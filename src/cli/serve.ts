@@ -2,16 +2,29 @@ import { startApp } from '../app.js';
 import { readSettings } from '../platform/config.js';
 import { createLog } from '../platform/log.js';
 import { serverSettings } from '../settings.js';
+import { command } from './command.js';
+import { exitCodes } from './errors.js';
+import { settingFlags } from './flags.js';
+import { stderr } from './output.js';
+
+export const serveCommand = command({
+  flags: settingFlags(serverSettings),
+  about: [
+    'Runs until it is told to stop by Ctrl+C or SIGTERM: it lets requests under way end, tells workers to go on',
+    'elsewhere, and stops its database. A second signal ends it where it stands. Logs go to stdout, a JSON object a line.',
+  ].join('\n'),
+  run: (values) => serve(values),
+});
 
 /** Runs a server until it is told to stop or can no longer work. Answers the exit code. */
-export async function serve(flags: Readonly<Record<string, unknown>>): Promise<number> {
-  const config = readSettings(serverSettings, { flags, env: process.env });
+async function serve(values: Readonly<Record<string, unknown>>): Promise<number> {
+  const config = readSettings(serverSettings, { flags: flagsOf(values), env: process.env });
   const log = createLog(config.logLevel);
   const began = performance.now();
   const told = signalled();
   const app = await startApp({ config, log });
   log.info('ready', { url: app.url, pid: process.pid, ms: Math.round(performance.now() - began) });
-  process.stderr.write(banner(app.url));
+  stderr.text(banner(app.url));
 
   const reason = await Promise.race([told, app.failed]);
   const failed = reason !== 'SIGINT' && reason !== 'SIGTERM';
@@ -19,7 +32,13 @@ export async function serve(flags: Readonly<Record<string, unknown>>): Promise<n
   log.info('stopping', { reason });
   await app.stop();
   log.info('stopped');
-  return failed ? 1 : 0;
+  return failed ? exitCodes.failed : exitCodes.ok;
+}
+
+/** readSettings knows flags by their own names. */
+export function flagsOf(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const settings: Readonly<Record<string, { readonly flag: string }>> = serverSettings;
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [settings[name]?.flag ?? name, value]));
 }
 
 /** The first signal that asks for a stop; the second one ends the process where it stands. */

@@ -27,7 +27,7 @@ export interface TestAppOptions extends Partial<Pick<AppDeps, 'clock' | 'random'
 /** A real server in this process, on a free port and a database of its own, stopped when the test has finished. */
 export async function startTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const app = await launchTestApp(options);
-  onTestFinished(app.stop);
+  onTestFinished(() => app.stop());
   return app;
 }
 

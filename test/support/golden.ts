@@ -3,15 +3,15 @@ import { rest, type RestAnswer } from './rest.js';
 
 export interface Recording {
   /** Makes a REST call and writes down what went out and what came back, under a title for people. */
-  call(
+  readonly call: (
     title: string,
     method: string,
     path: string,
     body?: unknown,
     headers?: Record<string, string>,
-  ): Promise<RestAnswer>;
+  ) => Promise<RestAnswer>;
   /** Compares what was written down with `test/gateway/golden/<name>.http`; `vitest -u` writes that file anew. */
-  matches(name: string): Promise<void>;
+  readonly matches: (name: string) => Promise<void>;
 }
 
 /** These say nothing of the API, or differ from call to call. */

@@ -19,7 +19,7 @@ async function submit(kind: string): Promise<string> {
 function worker(kind: string) {
   let job: { id: string; lease_token: string } | undefined;
   return {
-    async claim(): Promise<void> {
+    claim: async (): Promise<void> => {
       const { json } = await rest(app.current.url, 'POST', '/v1/jobs/claim', { worker_id: 'w', kinds: [kind] });
       [job] = json as { id: string; lease_token: string }[];
     },

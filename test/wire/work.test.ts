@@ -1,12 +1,19 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { ValueSchema } from '@bufbuild/protobuf/wkt';
 import { type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
+import { Code } from '@connectrpc/connect';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { JobStatus, type WorkRequestSchema, type WorkResponse } from '../../gen/muster/v1/jobs_pb.js';
+import {
+  JobStatus,
+  type WorkRequestSchema,
+  type WorkResponse,
+  WorkResponseSchema,
+} from '../../gen/muster/v1/jobs_pb.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { failureOf, openClient, type TransportName } from '../support/wire/connect-client.js';
 import { failureOf as grpcJsFailureOf, fromLoader, grpcJsClient, methodOf } from '../support/wire/grpc-js-api.js';
+import { exchange, framed, meaningOf, openSession } from '../support/wire/raw-grpc.js';
 import { createQueue } from '../support/wire/queue.js';
 
 const app = sharedTestApp({ logLevel: 'info' });
@@ -127,7 +134,7 @@ describe.each(names)('%s', (name) => {
       while ((await hear.next()).done !== true);
     };
     const failed = all();
-    expect(await failureOf(failed)).toEqual({ code: 'InvalidArgument', error: 'invalid_request' });
+    expect(await failureOf(failed)).toMatchObject({ code: 'InvalidArgument', error: 'invalid_request' });
     await expect(failed).rejects.toMatchObject({ rawMessage: message });
   });
 
@@ -158,6 +165,26 @@ describe.each(names)('%s', (name) => {
     await expect.poll(logOf(kind), { timeout: 30_000 }).toEqual(['request_start', 'request_end']);
     expect(await statusOf(id)).toBe('running');
   });
+});
+
+describe('a worker that talks nonsense', () => {
+  const head = { ':path': '/muster.v1.JobService/Work', 'content-type': 'application/grpc', te: 'trailers' };
+  test.each([
+    ['a message that is none', [framed(Buffer.of(0x0a, 0xff))], Code.InvalidArgument, 'invalid_request'],
+    ['half a message', [Buffer.of(0, 0, 0, 0, 9, 1)], Code.InvalidArgument, 'invalid_request'],
+    ['a message over the limit', [Buffer.of(0, 0xff, 0xff, 0xff, 0xff)], Code.ResourceExhausted, 'too_large'],
+  ] as const)('%s', async (name, pieces, code, error) => {
+    const answer = await exchange(
+      openSession(app.current.url),
+      { ...head, 'x-correlation-id': name.replaceAll(' ', '-') },
+      pieces,
+    );
+    expect(meaningOf(WorkResponseSchema, answer)).toMatchObject({ status: String(code), info: { error } });
+  });
+});
+
+test('none of this is a fault of ours', () => {
+  expect(app.current.logged.filter(({ level }) => level === 'ERROR')).toEqual([]);
 });
 
 test('@grpc/grpc-js: a worker at work', async () => {

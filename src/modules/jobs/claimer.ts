@@ -6,7 +6,8 @@ import type { Wakeups } from '../../platform/db/wakeups.js';
 import { createLoop, type Loop } from '../../platform/loop.js';
 import type { Log } from '../../platform/log.js';
 import type { ClaimedJob } from './jobs.js';
-import { claimJobs, type Demand, releaseJobs } from './store.js';
+import { claimJobs, type Demand } from './store-claim.js';
+import { releaseJobs } from './store-report.js';
 
 export interface ClaimRequest extends Demand {
   /** Sorted, without repetitions. */

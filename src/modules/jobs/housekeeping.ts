@@ -5,7 +5,8 @@ import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
 import { queuedTopic } from './claimer.js';
 import { afterLostLease, afterTimeout } from './jobs.js';
-import { deleteFinishedJobs, lockOverdueJobs, nextDueAt, promoteDueJobs, settleFailures } from './store.js';
+import { settleFailures } from './store-report.js';
+import { deleteFinishedJobs, lockOverdueJobs, nextDueAt, promoteDueJobs } from './store-time.js';
 import { changedTopic, stoppedTopic } from './watcher.js';
 
 export interface HousekeepingDeps {

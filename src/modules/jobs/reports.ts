@@ -4,15 +4,8 @@ import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import { queuedTopic } from './claimer.js';
 import { afterFailure, type AfterFailure, type JobError, type JobState, refusal } from './jobs.js';
-import {
-  completeJobs,
-  findLeases,
-  type Leased,
-  lockRunning,
-  releaseJobs,
-  renewLeases,
-  settleFailures,
-} from './store.js';
+import { findLeases, type Leased } from './store.js';
+import { completeJobs, lockRunning, releaseJobs, renewLeases, settleFailures } from './store-report.js';
 import { changedTopic } from './watcher.js';
 
 export type Completion = Leased & { readonly result: string };

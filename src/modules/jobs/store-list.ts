@@ -23,7 +23,9 @@ const idsByState: Readonly<Record<Exclude<JobState, 'done'>, string>> = {
 export async function listJobs(db: Db, filter: ListFilter): Promise<Job[]> {
   const states = filter.statuses.flatMap(statesOf).sort();
   const conditions = [
-    ...(states.length > 0 ? [`j.state IN (${states.map((state) => `'${state}'`).join(', ')})`, ...knownIds(states)] : []),
+    ...(states.length > 0
+      ? [`j.state IN (${states.map((state) => `'${state}'`).join(', ')})`, ...knownIds(states)]
+      : []),
     ...(filter.kinds.length > 0 ? ['j.kind = ANY($2)'] : ['$2::text[] IS NOT NULL']),
     ...(filter.before !== undefined ? ['j.id < $3'] : ['$3::text IS NULL']),
   ];

@@ -50,15 +50,20 @@ const types = {
   },
 };
 
+/** Connects when it is first used. Throws `invalid_request` for a connection string that is no URL of a Postgres. */
 export function createDatabase(connection: ConnectionConfig, options: { poolSize: number; log: Log }): Database {
   const { log } = options;
+  if ('connectionString' in connection) requireUrl(connection.connectionString);
   const pool = new pg.Pool({
     ...connection,
     max: options.poolSize,
     application_name: 'muster',
     types: types as unknown as pg.CustomTypesConfig,
   });
-  // Without a listener a lost idle connection would end the process; the pool opens another by itself.
+  // The loss of a connection is told to the statement at hand. The event that comes besides would end the process if
+  // nobody listened, and the pool listens to idle connections only: not to one from its first moment, as this does.
+  pool.on('connect', (client) => client.on('error', () => undefined));
+  // Idle connections have no statement to tell; the pool opens others by itself.
   pool.on('error', (error) => log.warn('database_connection_lost', { error }));
 
   /** Runs `work` again on a serialization failure or deadlock, as Postgres asks for. */
@@ -85,10 +90,6 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
       return retried(async () => {
         const client = await pool.connect();
         let broken: Error | undefined;
-        // The statement at hand is told of a lost connection. The event comes besides, and would end the process if
-        // nobody listened; the pool listens to idle connections only.
-        const onLost = (error: Error): void => void (broken = error);
-        client.on('error', onLost);
         try {
           await client.query('BEGIN');
           const result = await work({
@@ -104,7 +105,6 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
           });
           throw error;
         } finally {
-          if (broken === undefined) client.off('error', onLost);
           client.release(broken);
         }
       });
@@ -114,6 +114,12 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
     },
     close: () => pool.end(),
   };
+}
+
+/** pg takes any text, and then looks for a host called "base". The text may hold a password, so it is not repeated. */
+function requireUrl(text: string): void {
+  if (/^postgres(ql)?:\/\//.test(text) && URL.canParse(text)) return;
+  throw new AppError('invalid_request', 'DATABASE_URL: must be a URL such as postgres://user:password@host/name');
 }
 
 const maxTries = 5;

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { AppError } from '../../errors.js';
+import { AppError, messageOf } from '../../errors.js';
 import type { ConnectionConfig, Db } from './db.js';
 
 /** One step of the schema. Once released it never changes. */
@@ -14,10 +14,13 @@ const table = 'muster_migrations';
 /**
  * Brings the schema up to date and answers the names of the steps taken. Any number of servers may do so at once: one
  * transaction does all of it, and a lock that ends with that transaction keeps the others waiting, kill -9 included.
- * Throws `conflict` when the database has steps that this version does not know.
+ * Throws `conflict` when the database has steps that this version does not know, `unavailable` with the reason when it
+ * cannot be used at all.
  */
 export async function migrate(db: Db, connection: ConnectionConfig, all: readonly Migration[]): Promise<string[]> {
-  const done = await taken(db);
+  const done = await taken(db).catch((error: unknown) => {
+    throw new AppError('unavailable', `Cannot use the database: ${reasonOf(error)}`, { cause: error });
+  });
   const known = new Set(all.map(({ name }) => name));
   const foreign = done.filter((name) => !known.has(name));
   if (foreign.length > 0) {
@@ -43,6 +46,12 @@ export async function migrate(db: Db, connection: ConnectionConfig, all: readonl
   } finally {
     await knex.destroy();
   }
+}
+
+/** Why the first look at the database failed. A name with several addresses fails with an error for each. */
+function reasonOf(error: unknown): string {
+  const reason = error instanceof AppError ? error.cause : error;
+  return reason instanceof AggregateError ? reason.errors.map(messageOf).join('; ') : messageOf(reason);
 }
 
 async function taken(db: Db): Promise<string[]> {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { Log } from '../log.js';
 import { createLoop } from '../loop.js';
-import type { ConnectionConfig, Db } from './db.js';
+import type { ConnectionConfig, Db, Statement } from './db.js';
 
 /**
  * Tells the other parts of this server at once, and the other servers on the database a moment later, that something has
@@ -28,6 +28,13 @@ export interface WakeupOptions {
 const channel = 'muster';
 const gapMs = 10;
 
+/** A wake-up stores nothing, so its commit need not wait for the disk, where it would hold up commits that do. */
+const notify: Statement = {
+  name: 'wakeups_notify',
+  text: `SELECT set_config('synchronous_commit', 'off', true), pg_notify('${channel}', t || ' ' || $2)
+    FROM unnest($1::text[]) t`,
+};
+
 export function createWakeups({ connection, db, log, listen }: WakeupOptions): Wakeups {
   const node = randomUUID().slice(0, 8);
   const listeners = new Map<string, Set<() => void>>();
@@ -44,10 +51,7 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
     const topics = [...outgoing];
     outgoing.clear();
     try {
-      await db.query(
-        { name: 'wakeups_notify', text: `SELECT pg_notify('${channel}', t || ' ' || $2) FROM unnest($1::text[]) t` },
-        [topics, node],
-      );
+      await db.query(notify, [topics, node]);
     } catch (error) {
       log.debug('wakeup_not_sent', { error });
     }

@@ -3,6 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { createServer as createHttp2Server } from 'node:http2';
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { createServer, type Server, type Socket } from 'node:net';
+import { letGo } from './let-go.js';
 import { sniff } from './sniff.js';
 
 /**
@@ -132,6 +133,7 @@ function interceptStreams(
   session.removeAllListeners('stream');
   session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
     if (onStream(stream, headers, remoteAddress)) return;
+    stream.once('wantTrailers', () => letGo(stream));
     for (const listener of ordinary) listener.call(session, stream, headers, ...more);
   });
 }

@@ -173,6 +173,7 @@ function fromFastify(error: { statusCode?: number; message: string }): AppError 
       return new AppError('too_large', error.message);
     case 415:
       return new AppError('unsupported_media_type', error.message);
+    case undefined:
     default:
       return new AppError('internal_error', 'Something went wrong on our side.', { cause: error });
   }

@@ -8,7 +8,7 @@ import {
   type ServiceImpl,
 } from '@connectrpc/connect';
 import type { DescService, Message } from '@bufbuild/protobuf';
-import { AppError } from '../../errors.js';
+import { AppError, type ErrorKind } from '../../errors.js';
 import type { Credentials } from '../auth/principal.js';
 import type { CallInit } from './call.js';
 import type { Codec, Plain } from './codec.js';
@@ -44,7 +44,7 @@ function implement(method: Method, dispatch: Dispatch): MethodImpl<never> {
     try {
       return output.encode(await dispatch.unary(method, input.decode(message), init));
     } catch (error) {
-      throw asConnectError(error, init);
+      throw toConnectError(dispatch.fault(error, method, init), init.correlationId);
     }
   };
   async function* serverStream(message: Message, context: HandlerContext): AsyncIterable<Message> {
@@ -52,7 +52,7 @@ function implement(method: Method, dispatch: Dispatch): MethodImpl<never> {
     try {
       yield* encodeAll(dispatch.serverStream(method, input.decode(message), init), output);
     } catch (error) {
-      throw asConnectError(error, init);
+      throw toConnectError(dispatch.fault(error, method, init), init.correlationId);
     }
   }
   async function* bidiStream(messages: AsyncIterable<Message>, context: HandlerContext): AsyncIterable<Message> {
@@ -60,7 +60,7 @@ function implement(method: Method, dispatch: Dispatch): MethodImpl<never> {
     try {
       yield* encodeAll(dispatch.bidiStream(method, decodeAll(messages, input), init), output);
     } catch (error) {
-      throw asConnectError(error, init);
+      throw toConnectError(dispatch.fault(error, method, init), init.correlationId);
     }
   }
   switch (method.desc.methodKind) {
@@ -76,7 +76,22 @@ function implement(method: Method, dispatch: Dispatch): MethodImpl<never> {
 }
 
 async function* decodeAll(messages: AsyncIterable<Message>, codec: Codec): AsyncIterable<Plain> {
-  for await (const message of messages) yield codec.decode(message);
+  try {
+    for await (const message of messages) yield codec.decode(message);
+  } catch (error) {
+    throw error instanceof ConnectError ? callersFault(error) : error;
+  }
+}
+
+/** What connect-node could not read: it is for the caller to mend, and no fault of ours to be logged. */
+function callersFault(error: ConnectError): AppError {
+  return new AppError(wordOf(error.code), error.rawMessage, { cause: error });
+}
+
+function wordOf(code: Code): ErrorKind {
+  if (code === Code.ResourceExhausted) return 'too_large';
+  if (code === Code.Canceled || code === Code.Aborted) return 'canceled';
+  return code === Code.DeadlineExceeded ? 'deadline_exceeded' : 'invalid_request';
 }
 
 async function* encodeAll(plains: AsyncIterable<Plain>, codec: Codec): AsyncIterable<Message> {
@@ -100,8 +115,4 @@ function callInit(context: HandlerContext): CallInit {
       else signal.addEventListener('abort', look, { once: true });
     },
   };
-}
-
-function asConnectError(error: unknown, init: CallInit): unknown {
-  return error instanceof AppError ? toConnectError(error, init.correlationId) : error;
 }

@@ -14,6 +14,11 @@ export interface Dispatch {
   unary(method: Method, input: Plain, init: CallInit): Promise<Plain>;
   serverStream(method: Method, input: Plain, init: CallInit): AsyncIterable<Plain>;
   bidiStream(method: Method, inputs: AsyncIterable<Plain>, init: CallInit): AsyncIterable<Plain>;
+  /**
+   * Anything thrown as an AppError; what is not one already is a fault of ours, told to the log and to nobody else. For what goes
+   * wrong around a call, such as an answer that cannot be encoded.
+   */
+  fault(error: unknown, method: Method, init: Pick<CallInit, 'correlationId'>): AppError;
 }
 
 export interface DispatchDeps {
@@ -38,8 +43,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     return new AdmittedCall(init, principal);
   }
 
-  /** Anything thrown as an AppError; what is not one already is a fault of ours, told to the log and to nobody else. */
-  function asAppError(error: unknown, method: Method, init: CallInit): AppError {
+  function fault(error: unknown, method: Method, init: Pick<CallInit, 'correlationId'>): AppError {
     if (error instanceof AppError) return error;
     log.error('internal_error', { corr_id: init.correlationId, method: method.path, error });
     return new AppError('internal_error', 'Something went wrong on our side; the log has it by the correlation id.', {
@@ -50,15 +54,11 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   async function* stream(method: Method, input: unknown, init: CallInit): AsyncIterable<Plain> {
     try {
       const call = admit(method, init);
-      const deadline = startDeadline(call, init.timeoutMs, Infinity);
-      try {
-        yield* method.handler(input, call) as AsyncIterable<Plain>;
-        if (call.signal.aborted) throw call.signal.reason;
-      } finally {
-        deadline.clear();
-      }
+      if (init.timeoutMs === undefined) yield* method.handler(input, call) as AsyncIterable<Plain>;
+      else yield* untilDeadline(method.handler(input, call) as AsyncIterable<Plain>, call, init.timeoutMs);
+      if (call.signal.aborted) throw call.signal.reason;
     } catch (error) {
-      throw asAppError(error, method, init);
+      throw fault(error, method, init);
     }
   }
 
@@ -66,41 +66,70 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     async unary(method, input, init) {
       try {
         const call = admit(method, init);
-        if (init.timeoutMs === undefined) return (await method.handler(input, call)) as Plain;
-        const deadline = startDeadline(call, init.timeoutMs, maxTimeoutMs);
+        const { timeoutMs } = init;
+        if (timeoutMs === undefined) return (await method.handler(input, call)) as Plain;
+        const deadline = startDeadline(call, Math.min(timeoutMs, maxTimeoutMs));
         try {
-          return await Promise.race([method.handler(input, call) as Promise<Plain>, deadline.passed]);
+          return await deadline.orLate(() => method.handler(input, call) as Promise<Plain>);
         } finally {
           deadline.clear();
         }
       } catch (error) {
-        throw asAppError(error, method, init);
+        throw fault(error, method, init);
       }
     },
     serverStream: stream,
     bidiStream: stream,
+    fault,
   };
 }
 
+/** Ends with `deadline_exceeded` when the time is up, even while the handler waits for a caller who says nothing. */
+async function* untilDeadline(
+  answers: AsyncIterable<Plain>,
+  call: AdmittedCall,
+  timeoutMs: number,
+): AsyncIterable<Plain> {
+  const deadline = startDeadline(call, timeoutMs);
+  const iterator = answers[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await deadline.orLate(() => iterator.next());
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    deadline.clear();
+    // Not waited for: a handler ends when it looks at its signal, and its caller has been answered.
+    iterator.return?.().catch(() => undefined);
+  }
+}
+
 /**
- * Aborts the call when its time is up, and rejects `passed`: a handler that does not look at its signal is left behind. Throws when
- * there is no time at all.
+ * Aborts the call when its time is up. `orLate` rejects at that moment, whatever becomes of what it runs: a handler that does not
+ * look at its signal is left behind. Throws when there is no time at all.
  */
-function startDeadline(call: AdmittedCall, timeoutMs: number | undefined, maxMs: number) {
-  let timer: NodeJS.Timeout | undefined;
+function startDeadline(call: AdmittedCall, timeoutMs: number) {
   const late = (): AppError => new AppError('deadline_exceeded', 'The deadline of the call has passed.');
-  if (timeoutMs !== undefined && timeoutMs <= 0) throw late();
-  const passed = new Promise<never>((_, reject) => {
-    if (timeoutMs === undefined) return;
-    timer = setTimeout(
-      () => {
-        const error = late();
-        call.abort(error);
-        reject(error);
-      },
-      Math.min(timeoutMs, maxMs, 2 ** 31 - 1),
-    );
-  });
-  passed.catch(() => undefined);
-  return { passed, clear: () => clearTimeout(timer) };
+  if (timeoutMs <= 0) throw late();
+  let passed: AppError | undefined;
+  // A callback, and no promise to race with: that would remember every message of a long stream.
+  let onPassed: ((error: AppError) => void) | undefined;
+  const timer = setTimeout(
+    () => {
+      passed = late();
+      call.abort(passed);
+      onPassed?.(passed);
+    },
+    Math.min(timeoutMs, 2 ** 31 - 1),
+  );
+  return {
+    clear: () => clearTimeout(timer),
+    orLate: <T>(run: () => Promise<T>): Promise<T> =>
+      new Promise((resolve, reject) => {
+        if (passed !== undefined) return reject(passed);
+        onPassed = reject;
+        run().then(resolve, reject);
+      }),
+  };
 }

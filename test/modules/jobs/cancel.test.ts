@@ -26,6 +26,15 @@ test('a queued job is never claimed once it is canceled', async () => {
   expect(await jobs.claim({ kinds, max: 500 })).toEqual([]);
 });
 
+test('one that still stands in line, since the server was killed in between, is passed over', async () => {
+  const { app, jobs } = await setUp();
+  const { id } = await jobs.submit({ kind: 'build', priority: 0 });
+  await jobs.submit({ kind: 'build', payload: 'next' });
+  await app.database.query(`UPDATE jobs SET state = 'canceled', finished_at = now() WHERE id = $1`, [id]);
+  expect(await claimOne(jobs, { kinds })).toMatchObject({ payload: 'next' });
+  expect(await jobs.claim({ kinds })).toEqual([]);
+});
+
 test('a scheduled job stays canceled when its time comes', async () => {
   const { clock, app, jobs } = await setUp();
   const { id } = await jobs.submit({ kind: 'build', run_at: '2026-03-01T12:00:10Z' });

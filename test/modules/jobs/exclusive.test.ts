@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { createManualClock } from '../../../src/platform/clock.js';
 import { createJobsClient, type RestJob } from '../../support/jobs-client.js';
 import { startTestApps } from '../../support/two-apps.js';
+import { expectAllNoted } from './support/tables.js';
 import { createShift, restWorker, streamWorker, type Verdict } from './support/workers.js';
 
 const jobCount = 200;
@@ -19,7 +20,7 @@ for (const listen of ['on', 'off'] as const) {
   test(`8 workers on 2 servers never run one job twice at a time, and each ends once (db-listen ${listen})`, async () => {
     const clock = createManualClock(new Date());
     const options = { clock, random: () => 0.5, flags: { 'db-listen': listen, 'poll-interval': '10ms' } };
-    const { apps } = await startTestApps(options, options);
+    const { apps, database } = await startTestApps(options, options);
     const clients = apps.map(({ url }) => createJobsClient(url));
     const dice = createDice(4711);
     const verdicts: readonly Verdict[] = ['complete', 'complete', 'complete', 'retry', 'fail', 'crash', 'late'];
@@ -41,7 +42,10 @@ for (const listen of ['on', 'off'] as const) {
     working.catch(() => over.abort());
 
     const ids = await submitAll(clients);
-    while (!over.signal.aborted && (await openJobs(clients)) > 0) await shift.tick();
+    while (!over.signal.aborted && (await openJobs(clients)) > 0) {
+      await shift.tick();
+      await expectAllNoted(database);
+    }
     over.abort();
     await working;
 
@@ -60,6 +64,7 @@ for (const listen of ['on', 'off'] as const) {
       expect(job.attempts).toBeGreaterThanOrEqual(shift.begun.get(job.id) ?? 0);
       expect(job.attempts).toBeLessThanOrEqual(job.max_attempts);
     }
+    await expectAllNoted(database);
     // All that can happen did.
     expect(new Set(jobs.map(({ status }) => status))).toEqual(new Set(['done', 'error']));
     expect(jobs.filter(({ attempts }) => attempts > 1).length).toBeGreaterThan(20);

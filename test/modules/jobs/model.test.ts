@@ -5,6 +5,7 @@ import { startTestApp } from '../../support/app.js';
 import { createJobsClient } from '../../support/jobs-client.js';
 import { commands, type Real } from './support/job-commands.js';
 import { createModel, random } from './support/job-model.js';
+import { emptyTables, expectAllNoted } from './support/tables.js';
 
 test('whatever is done to jobs, they are as the model says', { timeout: 120_000 }, async () => {
   const clock = createManualClock(new Date('2026-03-01T12:00:00.000Z'));
@@ -18,8 +19,9 @@ test('whatever is done to jobs, they are as the model says', { timeout: 120_000 
   await fc.assert(
     fc.asyncProperty(fc.commands(commands, { maxCommands: 40, size: 'max' }), async (steps) => {
       // One server for all runs, since starting one takes as long as ten of them; nothing of a run is left to the next.
-      await app.database.query('TRUNCATE jobs, jobs_ready, jobs_scheduled, jobs_claimed, jobs_failed');
+      await emptyTables(app.database);
       await fc.asyncModelRun(() => ({ model: createModel(clock.now().getTime()), real }), steps);
+      await expectAllNoted(app.database);
     }),
     { numRuns: 200, endOnFailure: false },
   );

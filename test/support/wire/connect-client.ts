@@ -11,16 +11,21 @@ export type TransportName = keyof typeof transports;
 export function openClient(
   url: string,
   name: TransportName,
-): { readonly client: Client<typeof JobService>; breakOff(): void } {
+): { readonly client: Client<typeof JobService>; readonly breakOff: () => void } {
   const sessions = new Http2SessionManager(url);
   onTestFinished(() => sessions.abort());
   return { client: createClient(JobService, transports[name](url, sessions)), breakOff: () => sessions.abort() };
 }
 
-/** How a call or a stream failed: the general code, and our word for it. */
+/** How a call or a stream failed: the general code, our word for it, the field that it names. */
 export async function failureOf(
   call: Promise<unknown>,
-): Promise<{ code: string | undefined; error: string | undefined }> {
-  const error = await call.then(() => undefined, ConnectError.from);
-  return { code: error && Code[error.code], error: error?.findDetails(ErrorInfoSchema)[0]?.error };
+): Promise<{ code: string | undefined; error: string | undefined; field?: unknown }> {
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => ConnectError.from(reason),
+  );
+  const info = error?.findDetails(ErrorInfoSchema)[0];
+  const field = info?.details?.['field'];
+  return { code: error && Code[error.code], error: info?.error, ...(field === undefined ? {} : { field }) };
 }

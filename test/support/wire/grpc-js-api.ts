@@ -166,8 +166,9 @@ function fromValue(value: LoaderValue): unknown {
     case 'listValue':
       return (value.listValue?.values ?? []).map(fromValue);
     case 'nullValue':
+    case undefined:
       return null;
     default:
-      return value[value.kind ?? ''];
+      return value[value.kind];
   }
 }

@@ -7,11 +7,11 @@ import type { ApiKind, Fields, Headers, MethodName, Outcome } from './api.js';
 interface Stage {
   readonly clock: ManualClock;
   /** Makes the call and writes it down. */
-  call(method: MethodName, request: Fields, headers?: Headers): Promise<Outcome>;
+  readonly call: (method: MethodName, request: Fields, headers?: Headers) => Promise<Outcome>;
   /** The same, for an answer that has a job. */
-  claim(request?: Fields): Promise<{ id: string; lease_token: string }>;
-  submit(request?: Fields): Promise<string>;
-  transcript(): string;
+  readonly claim: (request?: Fields) => Promise<{ id: string; lease_token: string }>;
+  readonly submit: (request?: Fields) => Promise<string>;
+  readonly transcript: () => string;
 }
 
 /** A server of its own at noon, called in one way. */

@@ -47,6 +47,7 @@ function formatOf(contentType: string | undefined): Format | undefined {
       return 'json';
     case 'application/proto':
       return 'proto';
+    case undefined:
     default:
       return undefined;
   }
@@ -75,8 +76,7 @@ async function answer(
       ),
     );
   } catch (error) {
-    const known =
-      error instanceof AppError ? error : new AppError('internal_error', 'Encoding failed.', { cause: error });
+    const known = deps.dispatch.fault(error, method, { correlationId: request.id });
     return sendError(toConnectError(known, request.id), reply);
   }
 }

@@ -9,6 +9,7 @@ import type { Dispatch } from '../../rpc/dispatch.js';
 import { binaryReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
 import type { CheckHost } from '../hosts.js';
+import { letGo } from '../let-go.js';
 import type { StreamListener } from '../port.js';
 import { correlationIdOf, type LogRequest } from '../requests.js';
 
@@ -62,13 +63,12 @@ function serve(
     const trailers = Object.fromEntries(setTrailerStatus(new Headers(), error).entries());
     trailers['grpc-message'] = percentEncoded(error.rawMessage);
     stream.respond({ ...answerHeaders, ...trailers }, { endStream: true });
-    // A caller that is still sending learns that nobody reads it.
-    if (!stream.readableEnded) stream.close();
+    letGo(stream);
   };
   const refuse = (error: AppError): void => fail(toConnectError(error, correlationId));
 
   const succeed = (message: Uint8Array): void => {
-    ended(0);
+    ended(stream.aborted ? 'aborted' : 0);
     if (stream.destroyed) return;
     stream.respond(answerHeaders, { waitForTrailers: true });
     stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
@@ -94,7 +94,7 @@ function serve(
       succeed(toBinary(method.desc.output, method.output.encode(output)));
     } catch (error) {
       if (error instanceof ConnectError) return fail(error);
-      refuse(error instanceof AppError ? error : new AppError('internal_error', 'Encoding failed.', { cause: error }));
+      refuse(deps.dispatch.fault(error, method, { correlationId }));
     }
   };
 

@@ -1,0 +1,100 @@
+/** Where commands write to. Nothing else in here touches stdout or stderr. */
+export interface Output {
+  /** A whole line, or several, without the last line break. */
+  line(text?: string): void;
+  /** Text as it is. */
+  text(text: string): void;
+  readonly isTerminal: boolean;
+  readonly columns: number;
+  readonly style: Style;
+}
+
+type Paint = (text: string) => string;
+
+/** Colours, where they are wanted. */
+export interface Style {
+  readonly bold: Paint;
+  readonly dim: Paint;
+  readonly red: Paint;
+  readonly green: Paint;
+  readonly yellow: Paint;
+  readonly cyan: Paint;
+}
+
+export const stdout = createOutput(process.stdout);
+export const stderr = createOutput(process.stderr);
+
+function createOutput(stream: NodeJS.WriteStream): Output {
+  const text = (piece: string): void => {
+    watchForReader(stream);
+    stream.write(piece);
+  };
+  return {
+    text,
+    line: (line = '') => text(`${line}\n`),
+    isTerminal: stream.isTTY,
+    get columns() {
+      return stream.columns > 0 ? stream.columns : 80;
+    },
+    style: createStyle(stream.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb'),
+  };
+}
+
+/** A reader that leaves early, as `head` does, has seen enough; that is no failure. */
+function watchForReader(stream: NodeJS.WriteStream): void {
+  if (stream.listenerCount('error') > 0) return;
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
+
+function createStyle(coloured: boolean): Style {
+  const paint =
+    (code: number, end = 39): Paint =>
+    (text) =>
+      coloured ? `\u001b[${code}m${text}\u001b[${end}m` : text;
+  return {
+    bold: paint(1, 22),
+    dim: paint(2, 22),
+    red: paint(31),
+    green: paint(32),
+    yellow: paint(33),
+    cyan: paint(36),
+  };
+}
+
+/** Rows as lines of aligned columns. Widths are of what a person sees, so cells may be coloured. */
+export function alignColumns(rows: readonly (readonly string[])[], gap = '  '): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, visibleLength(cell))));
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - visibleLength(cell)))
+      .join(gap)
+      .trimEnd(),
+  );
+}
+
+function visibleLength(text: string): number {
+  // oxlint-disable-next-line no-control-regex -- that is what a colour begins with
+  return text.replaceAll(/\u001b\[\d+m/g, '').length;
+}
+
+/** What others wrote, without the control characters that could move the cursor or colour a terminal. */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- those are what is taken out
+  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\uFFFD');
+}
+
+/** Milliseconds for people: `0.35 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */
+export function durationText(ms: number): string {
+  if (ms < 10_000) return `${(ms / 1000).toFixed(ms < 1000 ? 2 : 1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

@@ -1,0 +1,73 @@
+import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
+import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
+import { JobService } from '../../gen/muster/v1/jobs_pb.js';
+import { AppError } from '../errors.js';
+import { binaryReadOptions, jsonReadOptions } from '../platform/rpc/limits.js';
+import { createSession, type Session } from './session.js';
+
+export interface MusterClientOptions {
+  /** Where the server listens: `http://` (HTTP/2 without TLS) or `https://`. Default `http://127.0.0.1:8080`. */
+  readonly url?: string | undefined;
+  /** Sent as bearer token with every call. */
+  readonly token?: string | undefined;
+  /** How calls travel, both over HTTP/2, which streams in both directions need. Connect, the default, costs callers less. */
+  readonly protocol?: 'connect' | 'grpc' | undefined;
+}
+
+/** One typed client a service; all share one HTTP/2 connection, which is opened when needed and opened anew when lost. */
+export interface MusterClient {
+  readonly url: string;
+  readonly jobs: Client<typeof JobService>;
+  /** Ends the connection and every call on it. */
+  close(): void;
+}
+
+export const defaultUrl = 'http://127.0.0.1:8080';
+
+/**
+ * Calls reject with a ConnectError; `errorFactsOf` tells the documented word in it.
+ *
+ * @throws AppError `invalid_request` when the URL is none.
+ */
+export function createMusterClient(options: MusterClientOptions = {}): MusterClient {
+  const url = baseUrlOf(options.url ?? defaultUrl);
+  const session = createSession(url);
+  const transport = createTransport(url, session, options);
+  return {
+    url,
+    jobs: createClient(JobService, transport),
+    close: () => session.close(),
+  };
+}
+
+function createTransport(url: string, sessionManager: Session, options: MusterClientOptions): Transport {
+  const common = {
+    baseUrl: url,
+    sessionManager,
+    interceptors: options.token === undefined ? [] : [bearer(options.token)],
+    binaryOptions: binaryReadOptions,
+    jsonOptions: jsonReadOptions,
+    // Answers are small or near by; squeezing them takes longer than sending them.
+    acceptCompression: [],
+  };
+  return options.protocol !== 'grpc'
+    ? createConnectTransport({ ...common, httpVersion: '2', useBinaryFormat: true })
+    : createGrpcTransport(common);
+}
+
+function bearer(token: string): Interceptor {
+  return (next) => (request) => {
+    request.header.set('authorization', `Bearer ${token}`);
+    return next(request);
+  };
+}
+
+function baseUrlOf(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:') || url.host === '') {
+    throw new AppError('invalid_request', `url: '${text}' is no URL such as ${defaultUrl}`, {
+      details: { field: 'url' },
+    });
+  }
+  return url.href.replace(/\/+$/, '');
+}

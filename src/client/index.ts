@@ -1,0 +1,17 @@
+/**
+ * What the npm package exports: typed clients for every service, and a worker that runs a handler per job.
+ *
+ *     const muster = createMusterClient({ url: 'http://127.0.0.1:8080' });
+ *     await muster.jobs.createJob({ kind: 'build' });
+ */
+export { createMusterClient, defaultUrl, type MusterClient, type MusterClientOptions } from './client.js';
+export { type ErrorFacts, errorFactsOf } from './error-facts.js';
+export { followJob, type FollowOptions, isFinal } from './follow.js';
+export type { WorkerEvent, WorkerLog } from './held-job.js';
+export { type Failure, JobFailure, JobStopped, type StopReason, type WorkerJob } from './job.js';
+export type { JobContext, JobHandler } from './slots.js';
+export { createWorker, type StopOptions, type Worker, type WorkerOptions } from './worker.js';
+export { jsonOf, valueOf } from '../platform/rpc/codec.js';
+export type { Json } from '../platform/json.js';
+export * from '../../gen/muster/v1/errors_pb.js';
+export * from '../../gen/muster/v1/jobs_pb.js';

@@ -1,0 +1,218 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** One process at the moment of a look. `pid` and `start` together name it; a pid alone may be given to another. */
+export interface ProcessEntry {
+  readonly pid: number;
+  readonly parent: number;
+  readonly group: number;
+  /** Elsewhere than on Linux the same as the group, which is all that `ps` shows. */
+  readonly session: number;
+  /** Only compared: equal for the same process, never less for a child than for its ancestor. */
+  readonly start: number;
+  readonly state: 'alive' | 'stopped' | 'dead';
+}
+
+/** The system's processes. The functions throw when nothing can be said at the moment (no file descriptors left). */
+export interface ProcessTable {
+  list(): ProcessEntry[];
+  find(pid: number): ProcessEntry | undefined;
+  /** Undefined when it cannot be told at this instant. */
+  isMarked(pid: number, mark: RunMark): boolean | undefined;
+  /** The youngest pid given out, where it is known: as long as it stays the same, nothing was forked. */
+  lastPid(): string | undefined;
+  /** Arguments for /bin/sh that run the command, marked as far as the system lets processes be marked. */
+  shellArguments(command: string, mark: RunMark): string[];
+}
+
+/** What every process of one run inherits, and no other process has. */
+export interface RunMark {
+  readonly id: string;
+  readonly limitKiB: number;
+}
+
+export function createRunMark(): RunMark {
+  // Far above any memory, so that nobody who reads it as a limit feels it, and below 2^63 in bytes.
+  return { id: randomUUID(), limitKiB: 2 ** 51 + randomBytes(6).readUIntBE(0, 6) };
+}
+
+export interface RootProcess {
+  readonly pid: number;
+  /** True once its exit status was collected: from then on its pid may be given to another process. */
+  isReaped(): boolean;
+}
+
+export interface ProcessTree {
+  /** True when the first process has ended, though its exit may not have been reported yet. */
+  rootHasEnded(): boolean;
+  /** Waits until no process of the tree is left; false if some are after `limitMs`. */
+  waitUntilGone(limitMs: number): Promise<boolean>;
+  /**
+   * SIGTERM to all, once; then like `waitUntilGone`. What is started after that is left alone until `kill`: it may be
+   * a program's clean-up.
+   */
+  terminate(graceMs: number): Promise<boolean>;
+  /** SIGKILL to all. Returns the pids that would not end in `limitMs` (another user's, or stuck in the kernel). */
+  kill(limitMs: number): Promise<readonly number[]>;
+}
+
+const freezeRounds = 20;
+const emptyLooks = 5;
+
+/**
+ * The processes that stem from `root`, which must be the leader of its own session. A process belongs to the tree if
+ * it was seen to belong before, is in root's session, descends from a member, or carries the mark. No other process
+ * is ever signalled, and pid and start time are compared again right before each signal.
+ */
+export function createProcessTree(table: ProcessTable, root: RootProcess, mark: RunMark): ProcessTree {
+  const born = startOf(table, root.pid);
+  let members: ProcessEntry[] = [];
+  const known = new Map([[root.pid, born]]);
+  let sessionIsOurs = true;
+  let isUnsure = false;
+
+  function look(): ProcessEntry[] {
+    // Nothing older than root can stem from it; that spares most of the reading for marks.
+    const candidates = table.list().filter(({ pid, start }) => start >= born && pid > 1 && pid !== process.pid);
+    // A number stays taken as long as anyone is in the session. Once nobody is, it may come back as another's.
+    sessionIsOurs &&= born === 0 || !candidates.some(({ pid, start }) => pid === root.pid && start !== born);
+
+    const found = new Map<number, ProcessEntry>();
+    const add = (belongs: (entry: ProcessEntry) => boolean): void => {
+      for (const entry of candidates) {
+        if (entry.state !== 'dead' && !found.has(entry.pid) && belongs(entry)) found.set(entry.pid, entry);
+      }
+    };
+    const addDescendants = (): void => {
+      for (let before = -1; before !== found.size;) {
+        before = found.size;
+        add(({ parent }) => found.has(parent));
+      }
+    };
+    add(({ pid, start, session }) => known.get(pid) === start || (sessionIsOurs && session === root.pid));
+    addDescendants();
+    isUnsure = false;
+    add(({ pid }) => {
+      const isMarked = table.isMarked(pid, mark);
+      isUnsure ||= isMarked === undefined;
+      return isMarked === true;
+    });
+    addDescendants();
+
+    members = [...found.values()].sort((a, b) => a.start - b.start || a.pid - b.pid);
+    for (const { pid, start } of members) known.set(pid, start);
+    if (root.isReaped()) sessionIsOurs &&= members.some(({ session }) => session === root.pid);
+    return members;
+  }
+
+  function isGone(): boolean {
+    // A process may fork behind the look's back and be gone when its turn comes. So "none" needs a look during which
+    // nothing was forked; on a machine that forks all the time, several looks in a row must do.
+    for (let looks = 0; looks < emptyLooks; looks += 1) {
+      const lastPid = table.lastPid();
+      if (look().length > 0 || isUnsure) return false;
+      if (table.lastPid() === lastPid) break;
+    }
+    return root.isReaped();
+  }
+
+  function isStill(entry: ProcessEntry): boolean {
+    const now = table.find(entry.pid);
+    return now?.start === entry.start && now.state !== 'dead';
+  }
+
+  function send(entry: ProcessEntry, signal: NodeJS.Signals): void {
+    if (isStill(entry)) signalUnchecked(entry.pid, signal);
+  }
+
+  /** Root's group gets it at once, so that none there can fork in between; the other entries one by one. */
+  function sendToGroupAnd(entries: readonly ProcessEntry[], signal: NodeJS.Signals): void {
+    // The number can only have become another's if a process was born under it.
+    const groupIsOurs = !root.isReaped() || (sessionIsOurs && table.find(root.pid) === undefined);
+    if (groupIsOurs) signalUnchecked(-root.pid, signal);
+    for (const entry of entries) if (!groupIsOurs || entry.group !== root.pid) send(entry, signal);
+  }
+
+  /** Stops everyone before anyone is killed: who is stopped forks no more, and parent links break only by dying. */
+  function freeze(): void {
+    const frozen = new Set<string>();
+    for (let round = 0; round < freezeRounds; round += 1) {
+      const fresh = look().filter((entry) => !frozen.has(nameOf(entry)));
+      if (fresh.length === 0) return;
+      sendToGroupAnd(fresh, 'SIGSTOP');
+      for (const entry of fresh) frozen.add(nameOf(entry));
+    }
+  }
+
+  return {
+    // Not seen is not ended: until Node has reaped it, it is at least a zombie.
+    rootHasEnded: () => root.isReaped() || succeeds(() => table.find(root.pid)?.state === 'dead'),
+
+    waitUntilGone: (limitMs) => until(isGone, limitMs),
+
+    terminate(graceMs) {
+      let isTold = false;
+      return until(() => {
+        if (isGone()) return true;
+        if (isTold) return false;
+        isTold = true;
+        sendToGroupAnd(members, 'SIGTERM');
+        // A stopped process would learn of it only when it is continued.
+        for (const entry of members) if (entry.state === 'stopped') send(entry, 'SIGCONT');
+        return false;
+      }, graceMs);
+    },
+
+    async kill(limitMs) {
+      const gone = await until(() => {
+        if (isGone()) return true;
+        freeze();
+        sendToGroupAnd(members, 'SIGKILL');
+        return false;
+      }, limitMs);
+      return gone || succeeds(isGone) ? [] : members.map(({ pid }) => pid);
+    },
+  };
+}
+
+/** 0, which is older than everything, when it cannot be read: root runs already, so failing would leave it behind. */
+function startOf(table: ProcessTable, pid: number): number {
+  try {
+    return table.find(pid)?.start ?? 0;
+  } catch {
+    return 0;
+  }
+}
+
+function nameOf(entry: ProcessEntry): string {
+  return `${entry.pid}/${entry.start}`;
+}
+
+function signalUnchecked(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // Gone in the meantime, or another user's; the next look shows which.
+  }
+}
+
+/** Looks less and less often, the rarer the longer a look takes: `done` blocks the whole process. */
+async function until(done: () => boolean, limitMs: number): Promise<boolean> {
+  const deadline = performance.now() + limitMs;
+  for (let pause = 5; ; pause = Math.min(pause * 2, 100)) {
+    const before = performance.now();
+    if (succeeds(done)) return true;
+    const now = performance.now();
+    if (now >= deadline) return false;
+    await delay(Math.min(Math.max(pause, Math.min(9 * (now - before), 250)), deadline - now));
+  }
+}
+
+function succeeds(done: () => boolean): boolean {
+  try {
+    return done();
+  } catch {
+    // The table could not be read for the moment; whoever may be in it is not gone.
+    return false;
+  }
+}

@@ -1,0 +1,103 @@
+import { request } from 'node:http';
+import { connect } from 'node:http2';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { JobStatus } from '../../gen/muster/v1/jobs_pb.js';
+import { makeTempDir, postgresOf, useBuiltServer } from '../support/built-server.js';
+import { createTestDatabase } from '../support/database.js';
+import { createJobsClient } from '../support/jobs-client.js';
+import { soon, until } from '../support/until.js';
+import { startWorker } from '../support/work-client.js';
+
+const startServer = useBuiltServer();
+const kinds = ['build'];
+
+/** A server on a database of the shared Postgres, which starts faster than one with its own. */
+async function setUp(env: Readonly<Record<string, string>> = {}) {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  const server = startServer({ databaseUrl: database.url, env: { MUSTER_SHUTDOWN_GRACE: '60s', ...env } });
+  const url = await server.ready();
+  return { server, url, jobs: createJobsClient(url), database };
+}
+
+const clean = { code: 0, signal: null };
+
+/** A request of which half has been sent. */
+function halfSent(url: string) {
+  const body = JSON.stringify({ kind: 'build', payload: 'sent in two parts' });
+  const headers = { 'content-type': 'application/json', 'content-length': body.length };
+  const sending = request(`${url}/v1/jobs`, { method: 'POST', headers });
+  const status = new Promise<number | undefined>((resolve, reject) => {
+    sending.on('response', (response) => resolve(response.resume().statusCode));
+    sending.on('error', reject);
+  });
+  sending.write(body.slice(0, 10));
+  return {
+    status,
+    finish: () => void sending.end(body.slice(10)),
+  };
+}
+
+describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
+  test('lets go who waits, lets end what is under way, and exits with 0', async () => {
+    const { server, url, jobs, database } = await setUp();
+    const poll = jobs.claim({ kinds: ['nothing'], wait_sec: 60 });
+    const half = halfSent(url);
+    const worker = await startWorker(url, { kinds, capacity: 1 });
+    const { id } = await jobs.submit({ kind: 'build' });
+    const job = await worker.until('the job has come', ({ jobs: come }) => come[0]);
+    const idle = connect(url);
+    onTestFinished(() => idle.destroy());
+    await new Promise((resolve) => idle.once('connect', resolve));
+    await until('all is under way', () => {
+      return server.lines.filter(({ event }) => event === 'request_start').length >= 4;
+    });
+
+    server.kill(signal);
+    expect(await soon('the poll', poll)).toEqual([]);
+    await worker.until('it was told', ({ drains }) => drains === 1);
+    // Nobody new comes in any more.
+    await expect(fetch(`${url}/healthz`, { headers: { connection: 'close' } })).rejects.toThrow();
+    worker.update({ completed: [{ id, leaseToken: job.leaseToken }] });
+    const outcome = await worker.until('its report is answered', ({ outcomes }) => outcomes[0]);
+    expect(outcome.status).toBe(JobStatus.DONE);
+    worker.end();
+    half.finish();
+    expect(await soon('the other half', half.status)).toBe(201);
+    expect(await soon('the end', server.exit)).toEqual(clean);
+    expect(server.lines.at(-1)).toMatchObject({ event: 'stopped' });
+    const rows = await database.query<{ state: string }>('SELECT state FROM jobs ORDER BY id');
+    expect(rows.map(({ state }) => state).sort()).toEqual(['done', 'queued']);
+  });
+});
+
+test('what does not end is cut after the grace time', async () => {
+  const { server, url } = await setUp({ MUSTER_SHUTDOWN_GRACE: '200ms' });
+  const worker = await startWorker(url, { kinds, capacity: 1 });
+  const half = halfSent(url);
+  half.status.catch(() => undefined);
+  server.kill('SIGTERM');
+  expect(await soon('the end', server.exit)).toEqual(clean);
+  expect(worker.heard.drains).toBe(1);
+  await expect(half.status).rejects.toThrow();
+});
+
+test('a second signal ends it at once, and its Postgres with it', async () => {
+  const dataDir = await makeTempDir();
+  const server = startServer({ dataDir, env: { MUSTER_SHUTDOWN_GRACE: '1h' } });
+  const worker = await startWorker(await server.ready(), { kinds, capacity: 1 });
+  server.kill('SIGTERM');
+  await worker.until('it stops', ({ drains }) => drains === 1);
+  server.kill('SIGTERM');
+  expect(await soon('the end', server.exit)).toEqual({ code: 130, signal: null });
+  await until('Postgres has ended', () => postgresOf(dataDir) === undefined);
+});
+
+test('a signal during the start is not lost', async () => {
+  const dataDir = await makeTempDir();
+  const server = startServer({ dataDir, env: { MUSTER_LOG_LEVEL: 'debug' } });
+  await until('it makes its database', () => postgresOf(dataDir) !== undefined);
+  server.kill('SIGTERM');
+  expect(await soon('the end', server.exit)).toEqual(clean);
+  expect(postgresOf(dataDir)).toBeUndefined();
+});
