@@ -19,6 +19,8 @@ export type JobHandler = (job: WorkerJob, context: JobContext) => unknown;
 
 export interface SlotsOptions {
   readonly concurrency: number;
+  /** How many jobs may wait besides. */
+  readonly prefetch: number;
   readonly handler: JobHandler;
   readonly log: WorkerLog | undefined;
   /** A handler has ended whose job is still this worker's. */
@@ -31,6 +33,8 @@ export interface SlotsOptions {
 /** Runs handlers, at most `concurrency` at a time. */
 export interface Slots {
   add(jobs: readonly HeldJob[]): void;
+  /** Jobs that wait though there is no room for them; they are not begun. */
+  takeSurplus(): HeldJob[];
   /** The job is this worker's no more; its handler is told by its signal, and what it answers is of no interest. */
   giveUp(held: HeldJob, reason: StopReason): void;
   /** Tells the handlers to end at once. Their jobs stay this worker's until they have. */
@@ -47,7 +51,7 @@ export interface Slots {
 }
 
 export function createSlots(options: SlotsOptions): Slots {
-  const { concurrency, handler, log, onEnd, onProgress, onStrayEnd } = options;
+  const { concurrency, prefetch, handler, log, onEnd, onProgress, onStrayEnd } = options;
   let waiting: HeldJob[] = [];
   /** Where in `waiting` the next one is. */
   let next = 0;
@@ -110,6 +114,14 @@ export function createSlots(options: SlotsOptions): Slots {
     add(jobs) {
       for (const held of jobs) waiting.push(held);
       fill();
+    },
+    takeSurplus() {
+      const room = Math.max(0, concurrency + prefetch - running.size);
+      if (waiting.length - next <= room) return [];
+      const left = waiting.slice(next).filter(({ phase }) => phase === 'waiting');
+      waiting = left.slice(0, room);
+      next = 0;
+      return left.slice(room);
     },
     giveUp(held, reason) {
       held.phase = 'over';

@@ -76,6 +76,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const holdings = createHoldings({ log, onLost: (held) => giveUp(held, 'lease_lost') });
   const slots = createSlots({
     concurrency,
+    prefetch,
     handler,
     log,
     onEnd(held, report) {
@@ -137,8 +138,8 @@ export function createWorker(options: WorkerOptions): Worker {
     log?.({ type: 'job_stopped', job: held.job, reason, ms });
   }
 
-  function giveBackWaiting(): void {
-    for (const held of slots.close()) holdings.report(held, { kind: 'released' });
+  function giveBack(jobs: readonly HeldJob[]): void {
+    for (const held of jobs) holdings.report(held, { kind: 'released' });
   }
 
   function receive({ started, stopped: stops, outcomes, jobs, drain }: WorkResponse): void {
@@ -160,8 +161,8 @@ export function createWorker(options: WorkerOptions): Worker {
       draining = true;
       log?.({ type: 'draining' });
     }
-    // Jobs that were on their way when the server was told to send no more.
-    if (draining || stopping) giveBackWaiting();
+    // Jobs that were on their way when there was still room for them.
+    giveBack(draining || stopping ? slots.close() : slots.takeSurplus());
     changed();
   }
 
@@ -234,7 +235,7 @@ export function createWorker(options: WorkerOptions): Worker {
     },
     async stop({ graceMs = defaultGraceMs } = {}) {
       stopping = true;
-      giveBackWaiting();
+      giveBack(slots.close());
       const grace = setTimeout(() => graceOver.abort(), Math.min(graceMs, 2 ** 31 - 1));
       changed();
       try {

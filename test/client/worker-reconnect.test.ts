@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { JobStatus, type JobContext, type MusterClient } from '../../src/client/index.js';
+import { createManualClock } from '../../src/platform/clock.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { createTestDatabase } from '../support/database.js';
 import { until } from '../support/until.js';
@@ -178,7 +179,8 @@ test.each(outages)(
 );
 
 test('a job whose lease the server takes away is given up at once', async () => {
-  const app = await startTestApp();
+  const clock = createManualClock(new Date());
+  const app = await startTestApp({ clock });
   const client = testClient(app.url);
   const contexts: JobContext[] = [];
   const { event } = testWorker({
@@ -194,7 +196,7 @@ test('a job whose lease the server takes away is given up at once', async () => 
   });
   const id = await submit(client);
   await event('job_started');
-  await app.database.query(`UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE id = $1`, [id]);
+  clock.advance(2 * 3_600_000);
   expect((await event('job_stopped')).reason).toBe('lease_lost');
   const job = await jobIn(client, id, DONE);
   expect(job.attempts).toBe(2);

@@ -94,7 +94,7 @@ function isValue(field: DescField): boolean {
 function compileValue(field: DescField): ValueCodec {
   switch (field.fieldKind) {
     case 'scalar':
-      return scalarCodec(field.scalar);
+      return scalarCodec(field.scalar, field.name);
     case 'enum':
       return enumCodec(field);
     case 'message':
@@ -105,7 +105,7 @@ function compileValue(field: DescField): ValueCodec {
           ? messageCodec(field.message, field.name)
           : field.listKind === 'enum'
             ? enumCodec(field)
-            : scalarCodec(field.scalar),
+            : scalarCodec(field.scalar, field.name),
       );
     case 'map':
       throw new Error(`${field.parent.typeName}.${field.name}: map fields are not supported; use a Struct`);
@@ -130,14 +130,21 @@ function enumCodec(field: DescField & { enum: NonNullable<DescField['enum']> }):
   };
 }
 
-function scalarCodec(scalar: ScalarType): ValueCodec {
+function scalarCodec(scalar: ScalarType, name: string): ValueCodec {
   switch (scalar) {
     case ScalarType.INT64:
     case ScalarType.UINT64:
     case ScalarType.SINT64:
     case ScalarType.FIXED64:
     case ScalarType.SFIXED64:
-      return { decode: (value) => Number(value as bigint), encode: (value) => BigInt(value as number) };
+      return {
+        decode(value) {
+          const number = Number(value as bigint);
+          if (!Number.isSafeInteger(number)) throw invalidField(name, 'must be an integer of up to 53 bits');
+          return number;
+        },
+        encode: (value) => BigInt(value as number),
+      };
     default:
       return same;
   }

@@ -11,8 +11,8 @@ export type Bind = (segments: readonly string[], query: string, body: unknown) =
 /** A field that a path or query text can fill: where it is, and how its text is read. */
 interface TextField {
   readonly field: DescField;
-  /** camelCase names from the request to the field. */
-  readonly path: readonly string[];
+  /** The fields from the request to this one, which is the last. */
+  readonly steps: readonly DescField[];
   readonly read: (text: string, name: string) => unknown;
 }
 
@@ -25,29 +25,32 @@ export function createBind(route: Route): Bind {
     return { ...variable, name, target: textFieldAt(input, variable.field), first: variable.first };
   });
   const whole = restJson(input);
+  const nested = [...queryFields.values(), ...variables.map(({ target }) => target)].some(
+    ({ steps }) => steps.length > 1,
+  );
   const bodyReader = typeof route.body === 'object' ? fieldReader(route.body) : undefined;
+  /** A body may not say again, or otherwise, what the path says. */
+  const checkPathFields = (body: unknown): void => {
+    for (const { name, field } of variables) if (isGiven(body, field)) throw invalidField(name, 'is told by the path');
+  };
 
   return (segments, query, body) => {
-    let plain: Record<string, unknown>;
+    let plain: Record<string, unknown> = {};
     if (route.body === 'whole') {
       plain = { ...whole.read(body === undefined ? {} : body, '') };
-      for (const { name, field } of variables) {
-        if (isGiven(body, field)) throw invalidField(name, 'is told by the path');
-      }
-    } else {
-      plain = {};
-      if (bodyReader !== undefined && typeof route.body === 'object') {
-        if (body !== undefined) plain[route.body.localName] = bodyReader(body, route.body.name);
-      } else if (body !== undefined) {
-        throw new AppError('invalid_request', 'This path takes no body.');
-      }
+      checkPathFields(body);
+    } else if (bodyReader !== undefined && typeof route.body === 'object') {
+      if (body !== undefined) plain[route.body.localName] = bodyReader(body, route.body.name);
+      checkPathFields({ [route.body.name]: body });
+    } else if (body !== undefined) {
+      throw new AppError('invalid_request', 'This path takes no body.');
     }
     if (query !== '') bindQuery(query, queryFields, plain);
     for (const { name, target, first, end } of variables) {
       const text = decode(endOf(segments, first, end, route), name);
       assign(plain, target, target.read(text, name));
     }
-    return withDefaults(input, plain);
+    return nested ? withNestedDefaults(input, plain) : withDefaults(input, plain);
   };
 }
 
@@ -88,48 +91,70 @@ function bindQuery(query: string, fields: ReadonlyMap<string, TextField>, plain:
     if (target === undefined) throw invalidField(name, 'no such query parameter');
     const text = cut < 0 ? '' : decode(pair.slice(cut + 1).replaceAll('+', ' '), name);
     const value = target.read(text, name);
+    checkOneofs(plain, target, name);
     if (target.field.fieldKind === 'list') {
-      const list = valueAt(plain, target.path) as unknown[] | undefined;
+      const list = valueAt(plain, target) as unknown[] | undefined;
       if (list === undefined) assign(plain, target, [value]);
       else list.push(value);
     } else {
-      if (valueAt(plain, target.path) !== undefined) throw invalidField(name, 'may be given only once');
+      if (valueAt(plain, target) !== undefined) throw invalidField(name, 'may be given only once');
       assign(plain, target, value);
     }
   }
 }
 
-function valueAt(plain: Record<string, unknown>, path: readonly string[]): unknown {
+function valueAt(plain: Record<string, unknown>, { steps }: TextField): unknown {
   let at: unknown = plain;
-  for (const name of path) at = (at as Record<string, unknown> | undefined)?.[name];
+  for (const { localName } of steps) at = (at as Record<string, unknown> | undefined)?.[localName];
   return at;
 }
 
-function assign(plain: Record<string, unknown>, target: TextField, value: unknown): void {
+function assign(plain: Record<string, unknown>, { steps }: TextField, value: unknown): void {
   let at = plain;
-  target.path.forEach((name, index) => {
-    if (index === target.path.length - 1) at[name] = value;
-    else at = (at[name] ??= {}) as Record<string, unknown>;
+  steps.forEach(({ localName }, index) => {
+    if (index === steps.length - 1) at[localName] = value;
+    else at = (at[localName] ??= {}) as Record<string, unknown>;
   });
+}
+
+function checkOneofs(plain: Record<string, unknown>, { steps }: TextField, name: string): void {
+  let at: Record<string, unknown> | undefined = plain;
+  for (const step of steps) {
+    const { oneof } = step;
+    if (oneof?.fields.some((other) => other !== step && at?.[other.localName] !== undefined) === true) {
+      throw invalidField(name, `only one field of ${oneof.name} can be set`);
+    }
+    at = at?.[step.localName] as Record<string, unknown> | undefined;
+  }
+}
+
+/** The defaults of the messages, too, that only a path or query has made. */
+function withNestedDefaults(desc: DescMessage, plain: Record<string, unknown>): Plain {
+  for (const { fieldKind, localName, message } of desc.fields) {
+    const value = plain[localName];
+    if (fieldKind !== 'message' || message === undefined || value === undefined || value === null) continue;
+    if (!isJson(message) && !isTime(message)) withNestedDefaults(message, value as Record<string, unknown>);
+  }
+  return withDefaults(desc, plain);
 }
 
 /** All fields that a query can fill, nested ones by their dotted names, but for those of the path and the body. */
 function collectTextFields(
   desc: DescMessage,
   prefix: string,
-  path: readonly string[],
+  above: readonly DescField[],
   route: Route,
   into: Map<string, TextField>,
 ): void {
   for (const field of desc.fields) {
     const name = prefix + field.name;
     if (route.template.variables.some((variable) => variable.field.join('.') === name)) continue;
-    if (path.length === 0 && route.body === field) continue;
-    const here = [...path, field.localName];
+    if (above.length === 0 && route.body === field) continue;
+    const steps = [...above, field];
     const read = textReader(field);
-    if (read !== undefined) into.set(name, { field, path: here, read });
-    else if (field.fieldKind === 'message' && !into.has(name) && here.length < 5 && !isJson(field.message)) {
-      collectTextFields(field.message, `${name}.`, here, route, into);
+    if (read !== undefined) into.set(name, { field, steps, read });
+    else if (field.fieldKind === 'message' && !into.has(name) && steps.length < 5 && !isJson(field.message)) {
+      collectTextFields(field.message, `${name}.`, steps, route, into);
     }
   }
 }
@@ -137,19 +162,23 @@ function collectTextFields(
 function textFieldAt(desc: DescMessage, names: readonly string[]): TextField {
   let at: DescMessage | undefined = desc;
   let field: DescField | undefined;
-  const path: string[] = [];
+  const steps: DescField[] = [];
   for (const name of names) {
     field = at?.fields.find((candidate) => candidate.name === name);
-    if (field !== undefined) path.push(field.localName);
+    if (field !== undefined) steps.push(field);
     at = field?.message;
   }
   const read = field && textReader(field);
   if (field === undefined || read === undefined) throw new Error(`${names.join('.')} is no scalar field`);
-  return { field, path, read };
+  return { field, steps, read };
 }
 
 function isJson(desc: DescMessage): boolean {
   return desc.typeName === ValueSchema.typeName || desc.typeName === StructSchema.typeName;
+}
+
+function isTime(desc: DescMessage): boolean {
+  return desc.typeName === TimestampSchema.typeName;
 }
 
 /** How the text of a path or query becomes a value of the field; undefined for fields that no text can fill. */
@@ -161,12 +190,14 @@ function textReader(field: DescField): ((text: string, name: string) => unknown)
     return (text, name) => json(text === 'true' ? true : text === 'false' ? false : text, name);
   }
   if (scalar === undefined || scalar === ScalarType.STRING || scalar === ScalarType.BYTES) return json;
-  return (text, name) => json(/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text, name);
+  const form =
+    scalar === ScalarType.DOUBLE || scalar === ScalarType.FLOAT ? /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/ : /^-?\d+$/;
+  return (text, name) => json(form.test(text) ? Number(text) : text, name);
 }
 
 /** The JSON reader of a field's single value. */
 function elementReader(field: DescField): ((json: unknown, path: string) => unknown) | undefined {
   if (field.fieldKind === 'map') return undefined;
-  if (field.message !== undefined && field.message.typeName !== TimestampSchema.typeName) return undefined;
+  if (field.message !== undefined && !isTime(field.message)) return undefined;
   return singleReader(field);
 }

@@ -112,8 +112,12 @@ function fill(template: Template, route: Route, output: Plain): string {
 }
 
 function nextLink(url: string, cursor: string): string {
-  const [path = '', query = ''] = url.split('?');
-  const pairs = query.split('&').filter((pair) => pair !== '' && !pair.startsWith('cursor='));
+  const cut = url.indexOf('?');
+  const path = cut < 0 ? url : url.slice(0, cut);
+  const pairs = url
+    .slice(path.length + 1)
+    .split('&')
+    .filter((pair) => pair !== '' && !pair.startsWith('cursor='));
   return `<${path}?${[...pairs, `cursor=${encodeURIComponent(cursor)}`].join('&')}>; rel="next"`;
 }
 

@@ -151,7 +151,10 @@ function enumReader(field: DescField & { enum: NonNullable<DescField['enum']> })
 
 const int32 = { min: -(2 ** 31), max: 2 ** 31 - 1 };
 const uint32 = { min: 0, max: 2 ** 32 - 1 };
-const safe = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER };
+const int64 = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER };
+const uint64 = { min: 0, max: Number.MAX_SAFE_INTEGER };
+/** Of both alphabets, padded or not. */
+const base64 = /^(?:[\w+/-]{4})*(?:[\w+/-]{2}(?:==)?|[\w+/-]{3}=?)?$/;
 
 function scalarReader(scalar: ScalarType): Read {
   switch (scalar) {
@@ -167,15 +170,13 @@ function scalarReader(scalar: ScalarType): Read {
       };
     case ScalarType.BYTES:
       return (json, path) => {
-        if (typeof json !== 'string') throw mustBe(path, 'a base64 string');
+        if (typeof json !== 'string' || !base64.test(json)) throw mustBe(path, 'a base64 string');
         return Buffer.from(json, 'base64');
       };
     case ScalarType.DOUBLE:
+      return numberReader(Number.isFinite);
     case ScalarType.FLOAT:
-      return (json, path) => {
-        if (typeof json !== 'number') throw mustBe(path, 'a number');
-        return json;
-      };
+      return numberReader((number) => Number.isFinite(Math.fround(number)));
     case ScalarType.INT32:
     case ScalarType.SINT32:
     case ScalarType.SFIXED32:
@@ -183,9 +184,19 @@ function scalarReader(scalar: ScalarType): Read {
     case ScalarType.UINT32:
     case ScalarType.FIXED32:
       return integerReader(uint32);
+    case ScalarType.UINT64:
+    case ScalarType.FIXED64:
+      return integerReader(uint64);
     default:
-      return integerReader(safe);
+      return integerReader(int64);
   }
+}
+
+function numberReader(fits: (number: number) => boolean): Read {
+  return (json, path) => {
+    if (typeof json !== 'number' || !fits(json)) throw mustBe(path, 'a number');
+    return json;
+  };
 }
 
 function integerReader({ min, max }: { min: number; max: number }): Read {

@@ -88,20 +88,29 @@ function walk<R>(at: Node<R>, search: Search, depth: number): R | undefined {
   // A variable never takes an empty segment: /v1/jobs/ is not the job with the empty id.
   const byVariable = at.one && segment !== '' ? walk(at.one, search, depth + 1) : undefined;
   if (byVariable !== undefined) return byVariable;
-  return at.rest && leaf(at.rest, '', search);
+  return at.rest && walkRest(at.rest, search);
+}
+
+/** The rest of the path, whose last segment may end in a verb. */
+function walkRest<R>(rest: Node<R>, search: Search): R | undefined {
+  const { verb } = verbOf(search.segments.at(-1) ?? '');
+  return (verb === '' ? undefined : leaf(rest, verb, search)) ?? leaf(rest, '', search);
 }
 
 /** The last segment with a verb behind its last colon. */
 function walkVerb<R>(at: Node<R>, search: Search, segment: string): R | undefined {
-  const colon = segment.lastIndexOf(':');
-  if (colon <= 0) return undefined;
-  const stem = segment.slice(0, colon);
-  const verb = segment.slice(colon + 1);
+  const { stem, verb } = verbOf(segment);
   if (verb === '') return undefined;
   const literal = at.literals.get(decoded(stem));
   const byLiteral = literal && leaf(literal, verb, search);
   if (byLiteral !== undefined) return byLiteral;
   return (at.one && leaf(at.one, verb, search)) ?? (at.rest && leaf(at.rest, verb, search));
+}
+
+/** What stands before and behind the last colon; no verb without both. */
+function verbOf(segment: string): { readonly stem: string; readonly verb: string } {
+  const colon = segment.lastIndexOf(':');
+  return colon <= 0 ? { stem: segment, verb: '' } : { stem: segment.slice(0, colon), verb: segment.slice(colon + 1) };
 }
 
 function leaf<R>(at: Node<R>, verb: string, search: Search): R | undefined {
