@@ -36,8 +36,8 @@ const CASES = [
 
 // Muster's worker runs 16 at a time like graphile-worker's, and holds as many ready as make it quickest.
 const MUSTER = [
-  ['drain', 'muster', WHAT_DRAIN, { jobs: DRAIN.jobs, concurrency: 16, prefetch: 2000 }],
-  ['submit', 'muster', WHAT_SUBMIT, { jobs: SUBMIT.jobs, callers: SUBMIT.callers }],
+  { script: 'drain', what: WHAT_DRAIN, options: { jobs: DRAIN.jobs, concurrency: 16, prefetch: 2000 } },
+  { script: 'submit', what: WHAT_SUBMIT, options: { jobs: SUBMIT.jobs, callers: SUBMIT.callers } },
 ];
 
 export async function queueCases({ database, muster }) {
@@ -47,11 +47,11 @@ export async function queueCases({ database, muster }) {
     peer,
     measure: () => runChild(`peers/${script}.mjs`, options, { DATABASE_URL: database.connection }),
   }));
-  for (const [script, peer, what, options] of MUSTER) {
+  for (const { script, what, options } of MUSTER) {
     cases.push({
-      name: `${what} ${peer}`,
+      name: `${what} muster`,
       what,
-      peer,
+      peer: 'muster',
       measure: () =>
         runChild(`muster/${script}.mjs`, { ...options, url: muster.url }, { DATABASE_URL: database.connection }),
     });

@@ -18,7 +18,7 @@ export const migrateCommand = command({
   ].join('\n'),
   async run(values) {
     const config = readSettings(serverSettings, { flags: flagsOf(values), env: process.env });
-    const steps = await migrateOnly(config, createLog('warn'));
+    const steps = await migrateOnly(config, createLog('error'));
     if (steps.length === 0) stdout.line('The database is up to date.');
     for (const step of steps) stdout.line(`took ${step}`);
     return exitCodes.ok;

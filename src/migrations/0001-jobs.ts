@@ -2,8 +2,8 @@ import type { Knex } from 'knex';
 
 /**
  * A job is updated at least twice in its life, and a queue is busy, so the table `jobs` is laid out for updates in place:
- * none of its indexes has a column that changes, and its pages are filled to the half, so that Postgres can put a new
- * version of a row beside the old one without touching any index (a HOT update). That is twice as fast as a table with
+ * none of its indexes has a column that changes, and its pages are filled to a third, so that Postgres can put the two
+ * later versions of a row beside the first without touching any index (a HOT update). That is twice as fast as a table with
  * indexes by state (docs/benchmarks.md) and leaves nothing for vacuum to sweep.
  *
  * Finding jobs by their state is the work of small tables beside it, each written in the same statement as the state:
@@ -45,7 +45,7 @@ export const jobs = {
         idempotency_key text COLLATE "C",
         request_hash bytea
       ) WITH (
-        fillfactor = 50,
+        fillfactor = 35,
         autovacuum_vacuum_scale_factor = 0.05,
         autovacuum_vacuum_cost_delay = 0
       );

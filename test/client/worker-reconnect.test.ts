@@ -56,6 +56,8 @@ test('a server that restarts in mid job gets its result from the worker, under t
     { lease_token: null, attempts: 0 },
   ]);
   expect(await leaseOf(app, id)).toEqual(lease);
+  // The worker left by itself, so that the server need not wait for it.
+  expect((await event('disconnected')).error).toBeUndefined();
 
   await app.restart();
   await event('connected', (seen) => events.indexOf(seen) > events.findIndex(({ type }) => type === 'draining'));
@@ -72,6 +74,7 @@ test('a worker without jobs leaves a server that stops at once, and comes back',
   const { event, events } = testWorker({ url: app.url, kinds, handler: () => 1 });
   await event('connected');
   await app.app.stop();
+  expect((await event('disconnected')).error).toBeUndefined();
   await app.restart();
   const id = await submit(testClient(app.url));
   await event('job_ended', ({ job }) => job.id === id);

@@ -179,8 +179,8 @@ describe('what JSON has no word for is refused, naming the field', () => {
   });
 });
 
-test('millions of levels are refused like 129', async () => {
-  const levels = 2_000_000;
+test('many more levels are refused like 129', async () => {
+  const levels = 500_000;
   const body = `{"kind":"a","payload":${'['.repeat(levels)}${']'.repeat(levels)}}`;
   const answer = await rest(app.current.url, 'POST', '/v1/jobs', body);
   expect(answer).toMatchObject({ status: 400, json: { message: 'payload: may be 128 levels deep' } });

@@ -1,6 +1,6 @@
 import type { Db, Statement } from '../../platform/db/db.js';
 import type { ClaimedJob } from './jobs.js';
-import { jobColumns, jobOf, type JobRow } from './store.js';
+import { jobColumns, jobOf, type JobRow, stateIs } from './store.js';
 
 /** Taking jobs from the head of the queue. */
 
@@ -24,7 +24,7 @@ const claimWith = (first: string): string => `WITH picked AS MATERIALIZED (
       worker_id = ($2::text[])[width_bucket(numbered.n - 1, $4::integer[]) + 1],
       started_at = $6,
       progress = NULL
-    FROM numbered WHERE j.id = numbered.id AND j.state = 'queued'
+    FROM numbered WHERE j.id = numbered.id AND ${stateIs('queued', 'numbered.id')}
     RETURNING ${jobColumns}, j.lease_token, j.lease_expires_at, numbered.n
   ), noted AS (
     INSERT INTO jobs_claimed (check_at, job_ids)

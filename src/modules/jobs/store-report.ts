@@ -1,6 +1,6 @@
 import type { Db, Statement, Tx } from '../../platform/db/db.js';
 import type { AfterFailure } from './jobs.js';
-import type { Leased } from './store.js';
+import { type Leased, stateIs } from './store.js';
 
 /** What reports under a lease change. */
 
@@ -9,7 +9,7 @@ const complete: Statement = {
   text: `UPDATE jobs j SET state = 'done', result = t.result::json, error_code = NULL, error_message = NULL,
       finished_at = $4, lease_expires_at = NULL
     FROM unnest($1::text[], $2::text[], $3::text[]) AS t (id, token, result)
-    WHERE j.id = t.id AND j.state = 'running' AND j.lease_token = t.token
+    WHERE j.id = t.id AND ${stateIs('running', 't.id')} AND j.lease_token = t.token
     RETURNING j.id, j.lease_token`,
 };
 
@@ -33,7 +33,7 @@ const heartbeat: Statement = {
   text: `UPDATE jobs j SET lease_expires_at = $4::timestamptz + make_interval(secs => j.lease_sec),
       progress = coalesce(t.progress::json, j.progress)
     FROM unnest($1::text[], $2::text[], $3::text[]) AS t (id, token, progress)
-    WHERE j.id = t.id AND j.state = 'running' AND j.lease_token = t.token
+    WHERE j.id = t.id AND ${stateIs('running', 't.id')} AND j.lease_token = t.token
     RETURNING j.id, j.lease_token, j.lease_expires_at`,
 };
 
@@ -63,7 +63,7 @@ const release: Statement = {
       UPDATE jobs j SET state = 'queued', attempts = j.attempts - 1, lease_token = NULL, lease_expires_at = NULL,
         worker_id = NULL, started_at = NULL
       FROM unnest($1::text[], $2::text[]) AS t (id, token)
-      WHERE j.id = t.id AND j.state = 'running' AND j.lease_token = t.token
+      WHERE j.id = t.id AND ${stateIs('running', 't.id')} AND j.lease_token = t.token
       RETURNING j.id, j.kind, j.priority, j.run_at, t.token
     ), ready AS (
       INSERT INTO jobs_ready (kind, priority, run_at, id) SELECT kind, priority, run_at, id FROM released
@@ -93,7 +93,7 @@ export const runningColumns = 'j.id, j.kind, j.attempts, j.max_attempts, j.timeo
 const lockReported: Statement = {
   name: 'jobs_lock_reported',
   text: `SELECT ${runningColumns} FROM jobs j JOIN unnest($1::text[], $2::text[]) AS t (id, token) ON j.id = t.id
-    WHERE j.state = 'running' AND j.lease_token = t.token ORDER BY j.id FOR UPDATE OF j`,
+    WHERE ${stateIs('running', 't.id')} AND j.lease_token = t.token ORDER BY j.id FOR UPDATE OF j`,
 };
 
 /** Locks the jobs that are running under these leases, and leaves the others out. */

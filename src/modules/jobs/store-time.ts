@@ -1,5 +1,6 @@
 import type { Db, Statement, Tx } from '../../platform/db/db.js';
 import { firstIdAt } from '../../platform/ids.js';
+import { stateIs } from './store.js';
 import { runningColumns, type RunningRow } from './store-report.js';
 
 /** What the passing of time changes: leases and times that run out, jobs that become due, jobs that are kept long enough. */
@@ -53,7 +54,7 @@ const promote: Statement = {
         SELECT ctid FROM jobs_scheduled WHERE run_at <= $1 ORDER BY run_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
       )) RETURNING id
     ), promoted AS (
-      UPDATE jobs j SET state = 'queued' FROM due WHERE j.id = due.id AND j.state = 'scheduled'
+      UPDATE jobs j SET state = 'queued' FROM due WHERE j.id = due.id AND ${stateIs('scheduled', 'due.id')}
       RETURNING j.kind, j.priority, j.run_at, j.id
     )
     INSERT INTO jobs_ready (kind, priority, run_at, id) SELECT kind, priority, run_at, id FROM promoted RETURNING kind`,

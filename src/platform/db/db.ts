@@ -53,6 +53,7 @@ const types = {
 /** Connects when it is first used. Throws `invalid_request` for a connection string that is no URL of a Postgres. */
 export function createDatabase(connection: ConnectionConfig, options: { poolSize: number; log: Log }): Database {
   const { log } = options;
+  let closing = false;
   if ('connectionString' in connection) requireUrl(connection.connectionString);
   const pool = new pg.Pool({
     ...connection,
@@ -64,7 +65,7 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
   // nobody listened, and the pool listens to idle connections only: not to one from its first moment, as this does.
   pool.on('connect', (client) => client.on('error', () => undefined));
   // Idle connections have no statement to tell; the pool opens others by itself.
-  pool.on('error', (error) => log.warn('database_connection_lost', { error }));
+  pool.on('error', (error) => closing || log.warn('database_connection_lost', { error }));
 
   /** Runs `work` again on a serialization failure or deadlock, as Postgres asks for. */
   async function retried<T>(work: () => Promise<T>): Promise<T> {
@@ -112,7 +113,10 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
     get pool() {
       return { total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount };
     },
-    close: () => pool.end(),
+    close() {
+      closing = true;
+      return pool.end();
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { type DescEnum, type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { FeatureSet_FieldPresence, StructSchema, TimestampSchema, ValueSchema } from '@bufbuild/protobuf/wkt';
 import { enumWords } from '../rpc/words.js';
+import { base64 } from './gateway/rest-json.js';
 import type { Route } from './gateway/routes.js';
 import { commentOf } from './openapi-text.js';
 import type { Schema } from './openapi-types.js';
@@ -158,7 +159,7 @@ function scalarSchema(scalar: ScalarType): Schema {
     case ScalarType.BOOL:
       return { type: 'boolean' };
     case ScalarType.BYTES:
-      return { type: 'string', contentEncoding: 'base64' };
+      return { type: 'string', contentEncoding: 'base64', pattern: base64.source };
     case ScalarType.DOUBLE:
     case ScalarType.FLOAT:
       return { type: 'number' };

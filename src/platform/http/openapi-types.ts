@@ -72,6 +72,7 @@ export interface Schema {
   readonly type?: string | readonly string[];
   readonly format?: string;
   readonly contentEncoding?: string;
+  readonly pattern?: string;
   readonly description?: string;
   readonly deprecated?: true;
   readonly enum?: readonly string[];

@@ -45,6 +45,7 @@ const maxConcurrentStreams = 1000;
 /** REST, Connect, gRPC and gRPC-Web on one port. Throws when two routes clash. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { services, dispatch, log, maxMessageBytes, maxTimeoutMs } = options;
+  checkPaths(services);
   const logRequest = createRequestLog(log);
   const checkHost = createHostCheck(options.allowedHosts);
   const grpcUnary = createGrpcUnary({ services, dispatch, checkHost, logRequest, maxMessageBytes, maxTimeoutMs });
@@ -137,6 +138,14 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       await closeApp(app);
     },
   };
+}
+
+function checkPaths(services: readonly Service[]): void {
+  const seen = new Set<string>();
+  for (const { path } of services.flatMap(({ methods }) => methods)) {
+    if (seen.has(path)) throw new Error(`routes clash: ${path} and ${path}`);
+    seen.add(path);
+  }
 }
 
 /** A request that the HTTP parser gives up on gets the same error body as any other, and loses its connection. */

@@ -11,7 +11,10 @@ export function sniff(socket: Socket, timeoutMs: number, decided: (protocol: 'ht
   let seen: Buffer = Buffer.alloc(0);
   const timer = setTimeout(() => socket.destroy(), timeoutMs);
   const ignore = (): void => undefined;
+  // A caller who leaves again; this side has to be closed by hand, since sockets here may be half open.
+  const leave = (): void => void socket.end();
   socket.on('error', ignore);
+  socket.once('end', leave);
   socket.once('close', () => clearTimeout(timer));
 
   function look(): void {
@@ -22,13 +25,14 @@ export function sniff(socket: Socket, timeoutMs: number, decided: (protocol: 'ht
       const matches = seen.subarray(0, length).equals(http2Start.subarray(0, length));
       if (!matches || length === http2Start.length) return decide(matches ? 'http2' : 'http1');
     }
-    if (socket.readableEnded) socket.end();
-    else socket.once('readable', look);
+    socket.once('readable', look);
   }
 
   function decide(protocol: 'http1' | 'http2'): void {
     clearTimeout(timer);
     socket.off('error', ignore);
+    socket.off('end', leave);
+    socket.off('readable', look);
     socket.unshift(seen);
     decided(protocol);
   }

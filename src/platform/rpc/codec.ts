@@ -53,6 +53,16 @@ export function codecOf(desc: DescMessage): Codec {
   return codec;
 }
 
+/** Throws for a message that has no domain value: a map in it, or an enum value without a word. */
+export function checkCodec(desc: DescMessage, seen = new Set<string>()): void {
+  if (seen.has(desc.typeName) || desc.file.proto.package === 'google.protobuf') return;
+  seen.add(desc.typeName);
+  for (const field of desc.fields) {
+    compileField(field);
+    if (field.message !== undefined) checkCodec(field.message, seen);
+  }
+}
+
 interface ValueCodec {
   decode(value: unknown): unknown;
   encode(value: unknown): unknown;

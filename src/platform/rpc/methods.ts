@@ -1,7 +1,7 @@
 import { getOption, hasOption, type DescMethod, type DescService } from '@bufbuild/protobuf';
 import { scope as scopeOption } from '../../../gen/muster/v1/options_pb.js';
 import type { Call } from './call.js';
-import { type Codec, codecOf } from './codec.js';
+import { checkCodec, type Codec, codecOf } from './codec.js';
 
 /**
  * The methods of a service, on domain values (see codec.ts). Unary methods answer a value, server streams an async
@@ -30,18 +30,22 @@ export interface Service {
 
 /**
  * Binds handlers to a service descriptor. Throws for a method without a scope: what declares none is denied to
- * everybody, so a server that has one is not worth starting.
+ * everybody, so a server that has one is not worth starting. Throws also for messages that have no domain value.
  */
 export function service<S extends DescService>(desc: S, handlers: Handlers<S>): Service {
   const methods = desc.methods.map((method): Method => {
     const handler = (handlers as Readonly<Record<string, Method['handler'] | undefined>>)[method.localName];
     const name = `${desc.typeName}.${method.name}`;
     if (handler === undefined) throw new Error(`${name} has no handler`);
-    if (!hasOption(method, scopeOption)) throw new Error(`${name} declares no scope`);
+    if (method.methodKind === 'client_streaming') throw new Error(`${name}: client streaming is not used here`);
+    const scope = hasOption(method, scopeOption) ? getOption(method, scopeOption) : '';
+    if (scope === '') throw new Error(`${name} declares no scope`);
+    checkCodec(method.input);
+    checkCodec(method.output);
     return {
       desc: method,
       path: `/${desc.typeName}/${method.name}`,
-      scope: getOption(method, scopeOption),
+      scope,
       input: codecOf(method.input),
       output: codecOf(method.output),
       handler,

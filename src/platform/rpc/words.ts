@@ -10,7 +10,7 @@ export interface EnumWords {
 
 const cache = new WeakMap<DescEnum, EnumWords>();
 
-/** Throws when a value other than zero has no word, so that a forgotten one is found at the start. */
+/** Throws when a value other than zero has no word, or another one's. */
 export function enumWords(desc: DescEnum): EnumWords {
   const known = cache.get(desc);
   if (known !== undefined) return known;
@@ -19,8 +19,10 @@ export function enumWords(desc: DescEnum): EnumWords {
   for (const value of desc.values) {
     if (value.number === 0) continue;
     if (!hasOption(value, wordOption)) throw new Error(`${desc.typeName}: ${value.name} has no word`);
-    byNumber.set(value.number, getOption(value, wordOption));
-    byWord.set(getOption(value, wordOption), value.number);
+    const word = getOption(value, wordOption);
+    if (byWord.has(word)) throw new Error(`${desc.typeName}: the word '${word}' is there twice`);
+    byNumber.set(value.number, word);
+    byWord.set(word, value.number);
   }
   const made: EnumWords = {
     words: [...byWord.keys()],

@@ -1,10 +1,12 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ValueSchema } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
-import { describe, expect, test } from 'vitest';
+import pg from 'pg';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { JobStatus } from '../../../gen/muster/v1/jobs_pb.js';
 import { createManualClock } from '../../../src/platform/clock.js';
 import { startTestApp } from '../../support/app.js';
+import type { TestDatabase } from '../../support/database.js';
 import { createJobsClient, type JobsClient } from '../../support/jobs-client.js';
 import { sharedTestApp } from '../../support/shared-app.js';
 import { startTestApps } from '../../support/two-apps.js';
@@ -26,6 +28,15 @@ async function heard(stream: WorkStream): Promise<void> {
   const before = stream.heard.outcomes.length;
   stream.update({ held: [{ id, leaseToken: 'none' }] });
   await stream.until('all was heard', ({ outcomes }) => outcomes.slice(before).some((outcome) => outcome.id === id));
+}
+
+/** Listens to what servers tell each other. */
+async function listen(database: TestDatabase): Promise<{ readonly heard: Promise<unknown> }> {
+  const client = new pg.Client({ connectionString: database.url });
+  onTestFinished(() => client.end());
+  await client.connect();
+  await client.query('LISTEN muster');
+  return { heard: new Promise((resolve) => client.once('notification', resolve)) };
 }
 
 const firstJob = (stream: WorkStream) => stream.until('a job has come', ({ jobs }) => jobs[0]);
@@ -244,7 +255,7 @@ describe('the end of a stream', () => {
   });
 
   test('a stopping server tells its streams, takes their reports, and sends no more jobs', async () => {
-    const { apps } = await startTestApps({ flags: { 'shutdown-grace': '30s' } }, {});
+    const { apps, database } = await startTestApps({ flags: { 'shutdown-grace': '30s' } }, {});
     const [app, other] = apps;
     const jobs = createJobsClient(other.url);
     await submitMany(jobs, 1);
@@ -252,8 +263,12 @@ describe('the end of a stream', () => {
     const job = await firstJob(stream);
     const stopped = app.stop();
     await stream.until('it was told', ({ drains }) => drains > 0);
+    const announcement = await listen(database);
     const [late = ''] = await submitMany(jobs, 1);
-    expect((await jobs.claim({ kinds, wait_sec: 30 })).map(({ id }) => id)).toEqual([late]);
+    await soon('the announcement', announcement.heard);
+    // The server has heard of the job, and has had all the time that taking it would need.
+    for (let turn = 0; turn < 10; turn++) await database.query('SELECT 1');
+    expect((await jobs.claim({ kinds })).map(({ id }) => id)).toEqual([late]);
     expect(stream.heard.jobs).toHaveLength(1);
     stream.update({ completed: [lease(job)] });
     await stream.until('its report is answered', ({ outcomes }) => outcomes[0]?.status === JobStatus.DONE);

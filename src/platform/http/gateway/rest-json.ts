@@ -154,7 +154,7 @@ const uint32 = { min: 0, max: 2 ** 32 - 1 };
 const int64 = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER };
 const uint64 = { min: 0, max: Number.MAX_SAFE_INTEGER };
 /** Of both alphabets, padded or not. */
-const base64 = /^(?:[\w+/-]{4})*(?:[\w+/-]{2}(?:==)?|[\w+/-]{3}=?)?$/;
+export const base64 = /^(?:[\w+/-]{4})*(?:[\w+/-]{2}(?:==)?|[\w+/-]{3}=?)?$/;
 
 function scalarReader(scalar: ScalarType): Read {
   switch (scalar) {

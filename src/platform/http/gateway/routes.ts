@@ -42,11 +42,20 @@ function routeOf(rpc: Method, rule: HttpRule): Route {
     method,
     template,
     rpc,
-    body: rule.body === '' ? 'none' : rule.body === '*' ? 'whole' : fieldOf(rpc, rpc.desc.input, rule.body),
+    body: bodyOf(rpc, rule.body, template),
     answer,
     status,
     location: locationOf(rpc, location, answer),
   };
+}
+
+function bodyOf(rpc: Method, body: string, template: Template): Route['body'] {
+  if (body === '') return 'none';
+  if (body === '*') return 'whole';
+  if (template.variables.some(({ field }) => field.join('.') === body)) {
+    throw new Error(`${rpc.path}: ${body} cannot be both the body and in the path`);
+  }
+  return fieldOf(rpc, rpc.desc.input, body);
 }
 
 function patternOf(rpc: Method, rule: HttpRule): { method: string; path: string } {

@@ -42,6 +42,14 @@ export function parseTemplate(source: string): Template {
     return source.slice(from, at);
   };
 
+  function decoded(literal: string): string {
+    try {
+      return decodeURIComponent(literal);
+    } catch {
+      return fail('a segment is not percent-encoded UTF-8');
+    }
+  }
+
   function parseSegments(insideVariable: boolean): void {
     for (;;) {
       if (segments.at(-1)?.kind === 'rest') fail('** may only be the last segment');
@@ -55,9 +63,9 @@ export function parseTemplate(source: string): Template {
         if (insideVariable) fail('a variable may not hold another');
         parseVariable();
       } else {
-        const literal = text(/[/:{}=*]/);
+        const literal = text(/[/:{}=*?#]/);
         if (literal === '') fail(`a segment is empty at ${at}`);
-        segments.push({ kind: 'literal', text: decodeURIComponent(literal) });
+        segments.push({ kind: 'literal', text: decoded(literal) });
       }
       if (source.charAt(at) !== '/') return;
       at += 1;
@@ -77,6 +85,7 @@ export function parseTemplate(source: string): Template {
     }
     if (source.charAt(at) !== '}') fail('a variable is not closed');
     at += 1;
+    if (variables.some((other) => other.field.join('.') === field.join('.'))) fail(`${field.join('.')} is there twice`);
     variables.push({ field, first, end: segments.length });
   }
 
