@@ -16,6 +16,7 @@ export function createDemoView(output: Output, total: number): DemoView {
   const { dim, green, red, yellow } = output.style;
   let ended = 0;
   let running = 0;
+  let isOver = false;
 
   function note(text: string): void {
     output.line(`${output.isTerminal ? '\r\u001b[K' : ''}  ${text}`);
@@ -30,7 +31,8 @@ export function createDemoView(output: Output, total: number): DemoView {
 
   return {
     worked(worker, line, job) {
-      if (job === undefined) return;
+      // The server may tell of the last end before the worker does.
+      if (job === undefined || isOver) return;
       const by = dim(`(${worker}, ${durationText(line.ms ?? 0)})`);
       switch (line.event) {
         case 'job_started':
@@ -57,6 +59,7 @@ export function createDemoView(output: Output, total: number): DemoView {
       draw();
     },
     end() {
+      isOver = true;
       if (output.isTerminal) output.text('\r\u001b[K');
     },
   };

@@ -14,7 +14,7 @@ import { createDemoView, type DemoResult, summary } from './demo-view.js';
 import { startDemoWorker, type WorkLine } from './demo-workers.js';
 import { CommandError, exitCodes } from './errors.js';
 import { shownJob } from './job-text.js';
-import { durationText, stdout } from './output.js';
+import { durationText, outliveReader, stdout } from './output.js';
 
 export const demoCommand = command({
   flags: {},
@@ -30,6 +30,7 @@ export const demoCommand = command({
 type CleanUp = () => Promise<void>;
 
 async function demo(): Promise<number> {
+  outliveReader();
   const began = performance.now();
   const cleanUps: CleanUp[] = [];
   const early = createEarlyEnd();

@@ -40,12 +40,19 @@ function createOutput(stream: NodeJS.WriteStream): Output {
   };
 }
 
+let endsWithReader = true;
+
+/** For commands that have more to do than to print: they go on when nobody reads any more. */
+export function outliveReader(): void {
+  endsWithReader = false;
+}
+
 /** A reader that leaves early, as `head` does, has seen enough; that is no failure. */
 function watchForReader(stream: NodeJS.WriteStream): void {
   if (stream.listenerCount('error') > 0) return;
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    if (error.code !== 'EPIPE') throw error;
+    if (endsWithReader) process.exit(0);
   });
 }
 

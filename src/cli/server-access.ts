@@ -47,7 +47,8 @@ export function callError(error: unknown, url: string): unknown {
   );
 }
 
-function startCommand(url: string): string {
+/** How to start a server that answers there. */
+export function startCommand(url: string): string {
   const { port } = new URL(url);
   return port === new URL(defaultUrl).port || port === '' ? 'muster serve' : `muster serve --port ${port}`;
 }

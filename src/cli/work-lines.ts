@@ -1,20 +1,26 @@
 import { StringDecoder } from 'node:string_decoder';
 import { errorFactsOf, type WorkerEvent, type WorkerLog } from '../client/index.js';
 import { durationText, type Output } from './output.js';
+import { startCommand } from './server-access.js';
 
 /** What a worker does, a line an event, for people. */
 export function createTextLog(output: Output, url: string): WorkerLog {
   const { dim, green, red, yellow } = output.style;
+  let isNew = true;
   return (event) => {
     const time = dim(new Date().toTimeString().slice(0, 8));
     const say = (text: string): void => output.line(`${time} ${text}`);
     switch (event.type) {
       case 'connected':
+        isNew = false;
         return say(`connected to ${url}`);
       case 'draining':
         return say('the server is about to stop; running jobs go on');
-      case 'disconnected':
-        return say(`${lostText(event.error, url)}; trying again in ${durationText(event.retryInMs)}`);
+      case 'disconnected': {
+        const hint = isNew ? `. Start one with: ${startCommand(url)}` : '';
+        isNew = false;
+        return say(`${lostText(event.error, url)}; trying again in ${durationText(event.retryInMs)}${hint}`);
+      }
       case 'job_started':
         return say(`${nameOf(event)} started (attempt ${event.job.attempts} of ${event.job.maxAttempts})`);
       case 'job_ended': {

@@ -3,7 +3,7 @@ import { parse } from '../platform/config.js';
 import { command } from './command.js';
 import { exitCodes } from './errors.js';
 import { optional, repeated, required, toggle, withDefault } from './flags.js';
-import { stderr, stdout } from './output.js';
+import { outliveReader, stderr, stdout } from './output.js';
 import { callError, clientFor, urlFlag } from './server-access.js';
 import { createJsonLog, createStderrLines, createTextLog } from './work-lines.js';
 import { createProgramHandler } from './work-program.js';
@@ -81,6 +81,7 @@ export const workCommand = command({
   flags,
   about,
   async run(values) {
+    outliveReader();
     const client = clientFor(values.url);
     const lines = createStderrLines(stderr);
     const worker = createWorker({

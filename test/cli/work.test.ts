@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { makeTempDir, useBuiltServer } from '../support/built-server.js';
 import { createJobsClient, type JobInput, type RestJob } from '../support/jobs-client.js';
 import { sharedTestApp } from '../support/shared-app.js';
+import { until } from '../support/until.js';
 import { runMuster, startMuster } from './support/muster.js';
 import { startWork } from './support/work.js';
 
@@ -209,6 +210,27 @@ describe('a worker', () => {
       error: 'unavailable',
       message: 'connection refused',
     });
+    work.kill('SIGTERM');
+    expect((await work.ended).code).toBe(0);
+  });
+
+  test('says once, in words, how to start a server', async () => {
+    const work = startMuster(['work', '--url', 'http://127.0.0.1:9', '--kind', 'a', '--exec', 'true']);
+    await work.line('the second try', () => work.lines.length > 1);
+    const tried =
+      /^\d\d:\d\d:\d\d cannot reach http:\/\/127\.0\.0\.1:9 \(connection refused\); trying again in 0\.\d+ s/;
+    expect(work.lines[0]).toMatch(tried);
+    expect(work.lines[0]?.replace(tried, '')).toBe('. Start one with: muster serve --port 9');
+    expect(work.lines[1]?.replace(tried, '')).toBe('');
+  });
+
+  test('goes on when nobody reads what it says', async () => {
+    const kind = newKind();
+    const work = startWork(app.current.url, kind, 'cat');
+    await work.event('connected');
+    work.closeStdout();
+    const { id } = await rest().submit({ kind, payload: 'unheard' });
+    await until('the job is done', async () => (await rest().get(id)).result === 'unheard');
     work.kill('SIGTERM');
     expect((await work.ended).code).toBe(0);
   });

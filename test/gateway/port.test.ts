@@ -1,4 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createPort } from '../../src/platform/http/port.js';
 import { connectRaw, rawRequest } from '../support/raw-http.js';
 import { rest } from '../support/rest.js';
 import { sharedLibrary } from '../support/fixtures/library.js';
@@ -350,4 +352,28 @@ describe('HTTP/1', () => {
     await connection.closed();
     await stillServes();
   });
+});
+
+test('a request whose head never ends is given up', async () => {
+  const given = new Promise<string | undefined>((resolve) => {
+    const port = createPort(
+      {
+        maxHeaderBytes: 1024,
+        maxConcurrentStreams: 1,
+        headTimeoutMs: 200,
+        onMalformed: (error, socket) => {
+          socket.destroy();
+          resolve(error.code);
+        },
+      },
+      () => undefined,
+      () => false,
+    );
+    onTestFinished(() => port.close(0));
+    port.server.listen(0, '127.0.0.1', () => {
+      const { port: number } = port.server.address() as AddressInfo;
+      void connectRaw(`http://127.0.0.1:${number}`).then((caller) => caller.write('GET / HTTP/1.1\r\nHost: loc'));
+    });
+  });
+  expect(await given).toBe('ERR_HTTP_REQUEST_TIMEOUT');
 });

@@ -30,6 +30,8 @@ export interface PortOptions {
   /** Longest request head, in bytes. */
   readonly maxHeaderBytes: number;
   readonly maxConcurrentStreams: number;
+  /** How long an HTTP/1 caller may take to send a request's head, in milliseconds; default 60 s. */
+  readonly headTimeoutMs?: number;
   /** Answers a request that is no HTTP; it must end the socket. */
   readonly onMalformed: (error: NodeJS.ErrnoException, socket: Socket) => void;
 }
@@ -47,14 +49,21 @@ const firstByteTimeoutMs = 60_000;
  * between session and socket, and the session then knows no peer address, on which the local human depends.
  */
 export function createPort(options: PortOptions, listener: RequestListener, onStream: StreamListener): Port {
+  const { headTimeoutMs = 60_000 } = options;
   const connections = new Map<Socket, Connection>();
   let closing = false;
   /** The socket whose session is just being made. */
   let current: Socket | undefined;
 
   const http1 = createHttp1Server(
-    // The listener itself refuses a request without Host, in words.
-    { maxHeaderSize: options.maxHeaderBytes, keepAliveTimeout: 75_000, requireHostHeader: false },
+    {
+      maxHeaderSize: options.maxHeaderBytes,
+      keepAliveTimeout: 75_000,
+      headersTimeout: headTimeoutMs,
+      connectionsCheckingInterval: Math.min(headTimeoutMs, 30_000),
+      // The listener itself refuses a request without Host, in words.
+      requireHostHeader: false,
+    },
     (request: IncomingMessage, response: ServerResponse) => {
       const connection = connections.get(request.socket);
       if (connection !== undefined) {
@@ -69,6 +78,8 @@ export function createPort(options: PortOptions, listener: RequestListener, onSt
     },
   );
   http1.on('clientError', options.onMalformed);
+  // It gets its connections from below and never listens by itself, but only then looks for requests that take too long.
+  http1.emit('listening');
 
   const http2 = createHttp2Server(
     { settings: { maxConcurrentStreams: options.maxConcurrentStreams, maxHeaderListSize: options.maxHeaderBytes } },

@@ -32,7 +32,6 @@ export function sniff(socket: Socket, timeoutMs: number, decided: (protocol: 'ht
     clearTimeout(timer);
     socket.off('error', ignore);
     socket.off('end', leave);
-    socket.off('readable', look);
     socket.unshift(seen);
     decided(protocol);
   }

@@ -69,8 +69,9 @@ function compileReader(desc: DescMessage): Read {
       const known = fields.get(name);
       if (known === undefined) throw invalidField(joinPath(path, name), 'no such field');
       if (value === null && !isValue(known.field)) {
-        // Kept for optional fields, where null clears; for others it is as good as absent.
-        if (known.field.presence === FeatureSet_FieldPresence.EXPLICIT) plain[known.field.localName] = null;
+        // Kept for optional fields, where null clears; for others, and beside the set field of a oneof, it is as good as absent.
+        const clears = known.field.presence === FeatureSet_FieldPresence.EXPLICIT && known.field.oneof === undefined;
+        if (clears) plain[known.field.localName] = null;
         continue;
       }
       const { oneof } = known.field;
