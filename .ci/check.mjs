@@ -52,7 +52,7 @@ run('generated code is current', 'git', [
   'gen',
 ]);
 run('format', bin('prettier'), ['--check', '--log-level', 'warn', '.']);
-run('format of proto', bin('buf'), ['format', '--diff', '--exit-code', '--path', 'proto']);
+run('format of proto', bin('buf'), ['format', 'proto', '--diff', '--exit-code']);
 run('lint', bin('oxlint'), ['--type-aware', '--quiet']);
 run('types', bin('tsc'), ['-p', 'tsconfig.check.json']);
 run('build', process.execPath, ['.ci/setup.mjs', '--build']);

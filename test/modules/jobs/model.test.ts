@@ -23,6 +23,6 @@ test('whatever is done to jobs, they are as the model says', { timeout: 120_000 
       await fc.asyncModelRun(() => ({ model: createModel(clock.now().getTime()), real }), steps);
       await expectAllNoted(app.database);
     }),
-    { numRuns: 200, endOnFailure: false },
+    { numRuns: 150, endOnFailure: false },
   );
 });
