@@ -1,4 +1,5 @@
 import type { Log } from './log.js';
+import { within } from './within.js';
 
 /** Background work that runs again and again: after an interval, or at once when woken. Runs never overlap. */
 export interface Loop {
@@ -6,7 +7,7 @@ export interface Loop {
   start(): void;
   /** Runs as soon as the present run, if any, has ended. Wakes that come meanwhile count as one. */
   wake(): void;
-  /** Resolves when the present run has ended; none follows. */
+  /** Resolves when the present run has ended, or is left behind since it takes too long; none follows. */
   stop(): Promise<void>;
 }
 
@@ -20,9 +21,11 @@ export interface LoopOptions {
    * run again when that is sooner.
    */
   readonly run: () => Promise<number | void>;
+  /** How long a stop waits for the present run, in milliseconds; by default 3000. */
+  readonly stopMs?: number;
 }
 
-export function createLoop({ name, log, intervalMs, run }: LoopOptions): Loop {
+export function createLoop({ name, log, intervalMs, run, stopMs = 3000 }: LoopOptions): Loop {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
   let woken = false;
@@ -63,7 +66,7 @@ export function createLoop({ name, log, intervalMs, run }: LoopOptions): Loop {
     async stop() {
       stopped = true;
       clearTimeout(timer);
-      await running;
+      if (running !== undefined && !(await within(stopMs, running))) log.warn('loop_left_behind', { loop: name });
     },
   };
 }

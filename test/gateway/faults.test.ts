@@ -1,12 +1,15 @@
 import { create, type DescMessage, type Registry, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
+import { createLog } from '../../src/platform/log.js';
+import { createDispatch } from '../../src/platform/rpc/dispatch.js';
 import { rest } from '../support/rest.js';
-import { sharedLibrary } from '../support/fixtures/library.js';
+import { libraryService, sharedLibrary } from '../support/fixtures/library.js';
 import { readInfo } from '../support/wire/error-info.js';
 import { exchange, framed, meaningOf, openSession } from '../support/wire/raw-grpc.js';
 
 const library = sharedLibrary();
 const service = '/fixture.v1.LibraryService';
+const nobody = { authorization: undefined, remoteAddress: undefined };
 
 function messageOf(registry: Registry, name: string): DescMessage {
   const desc = registry.getMessage(`fixture.v1.${name}`);
@@ -102,6 +105,34 @@ describe('RPC', () => {
     },
   );
 });
+
+// Over the wire connect-node leaves a stream that nobody reads where it stands; a handler cleans up on its signal.
+test.each([undefined, 50_000])(
+  'a stream that is not wanted any more ends its handler (timeout: %s)',
+  async (timeoutMs) => {
+    const { registry, calls } = library.current;
+    const tail = libraryService(registry, calls).methods.find(({ desc }) => desc.name === 'Tail');
+    const dispatch = createDispatch({
+      authenticate: () => ({ kind: 'human', id: 'h' }),
+      authorize: () => undefined,
+      log: createLog('silent'),
+      maxTimeoutMs: 60_000,
+    });
+    if (tail === undefined) throw new Error('there is no Tail');
+    const init = {
+      source: 'Rpc',
+      correlationId: 'c',
+      credentials: nobody,
+      timeoutMs,
+      onGone: () => undefined,
+    } as const;
+    for await (const answer of dispatch.serverStream(tail, { how: 'endless' }, init)) {
+      expect(answer).toEqual({ genre: 'Crime' });
+      break;
+    }
+    await expect.poll(() => calls.map(({ method }) => method)).toEqual(['tail', 'tail ended']);
+  },
+);
 
 describe('REST', () => {
   test('a scope that the caller lacks', async () => {

@@ -1,10 +1,14 @@
 import { request } from 'node:http';
 import { connect } from 'node:http2';
+import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
+import path from 'node:path';
+import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { JobStatus } from '../../gen/muster/v1/jobs_pb.js';
 import { makeTempDir, postgresOf, useBuiltServer } from '../support/built-server.js';
 import { createTestDatabase } from '../support/database.js';
 import { createJobsClient } from '../support/jobs-client.js';
+import { rest } from '../support/rest.js';
 import { soon, until } from '../support/until.js';
 import { startWorker } from '../support/work-client.js';
 
@@ -101,3 +105,59 @@ test('a signal during the start is not lost', async () => {
   expect(await soon('the end', server.exit)).toEqual(clean);
   expect(postgresOf(dataDir)).toBeUndefined();
 });
+
+describe('a database that does not answer does not keep it from ending', () => {
+  test('when a statement waits for a lock', async () => {
+    const { server, jobs, database } = await setUp({ MUSTER_SHUTDOWN_GRACE: '200ms' });
+    const other = new pg.Client({ connectionString: database.url });
+    onTestFinished(() => other.end());
+    await other.connect();
+    await other.query('BEGIN; LOCK TABLE jobs, jobs_ready, jobs_scheduled, jobs_claimed');
+    const stuck = jobs.submit({ kind: 'build' }).catch(() => 'cut');
+    await until('it waits', async () => {
+      const waiting = await database.query(`SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO jobs%'`);
+      return waiting.length > 0;
+    });
+    server.kill('SIGTERM');
+    expect(await soon('the end', server.exit)).toEqual(clean);
+    expect(await stuck).toBe('cut');
+  });
+
+  test('when it has fallen silent', async () => {
+    const database = await createTestDatabase();
+    onTestFinished(() => database.drop());
+    const proxy = await startProxy(database.url);
+    const server = startServer({ databaseUrl: proxy.url, env: { MUSTER_SHUTDOWN_GRACE: '200ms' } });
+    const url = await server.ready();
+    await createJobsClient(url).submit({ kind: 'build' });
+    proxy.stall();
+    const ready = await rest(url, 'GET', '/readyz');
+    expect([ready.status, ready.json]).toEqual([503, { status: 'not_ready', reason: expect.any(String) as string }]);
+    server.kill('SIGTERM');
+    expect(await soon('the end', server.exit)).toEqual(clean);
+  });
+});
+
+/** Stands between a server and the Postgres of a test, over TCP, and can stop passing things on. */
+async function startProxy(databaseUrl: string): Promise<{ readonly url: string; readonly stall: () => void }> {
+  const { pathname, searchParams } = new URL(databaseUrl);
+  const target = path.join(searchParams.get('host') ?? '', `.s.PGSQL.${searchParams.get('port')}`);
+  const sockets: Socket[] = [];
+  const server = createServer((near) => {
+    const far = createConnection(target);
+    sockets.push(near, far);
+    near.on('error', () => far.destroy()).pipe(far);
+    far.on('error', () => near.destroy()).pipe(near);
+  });
+  onTestFinished(() => {
+    sockets.forEach((socket) => socket.destroy());
+    server.close();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `postgres://${searchParams.get('user')}@127.0.0.1:${port}${pathname}`,
+    stall: () => sockets.forEach((socket) => socket.unpipe().pause()),
+  };
+}

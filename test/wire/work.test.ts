@@ -9,6 +9,7 @@ import {
   type WorkResponse,
   WorkResponseSchema,
 } from '../../gen/muster/v1/jobs_pb.js';
+import { openRelay } from '../support/relay.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { failureOf, openClient, type TransportName } from '../support/wire/connect-client.js';
@@ -165,6 +166,20 @@ describe.each(names)('%s', (name) => {
     await expect.poll(logOf(kind), { timeout: 30_000 }).toEqual(['request_start', 'request_end']);
     expect(await statusOf(id)).toBe('running');
   });
+});
+
+test('a worker that is killed is noticed, though it says no goodbye', async () => {
+  const kind = 'work-killed';
+  const relay = await openRelay(app.current.url);
+  const say = createQueue<Request>();
+  const headers = { 'x-correlation-id': kind };
+  const hear = openClient(relay.url, 'gRPC').client.work(say, { headers })[Symbol.asyncIterator]();
+  onTestFinished(() => say.end());
+  say.push(start(kind));
+  await hear.next();
+  relay.cut();
+  await expect.poll(logOf(kind), { timeout: 30_000 }).toEqual(['request_start', 'request_end']);
+  expect(await statusOf(await submit(kind))).toBe('queued');
 });
 
 describe('a worker that talks nonsense', () => {

@@ -5,6 +5,7 @@ import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import { createLoop, type Loop } from '../../platform/loop.js';
 import type { Log } from '../../platform/log.js';
+import { within } from '../../platform/within.js';
 import type { ClaimedJob } from './jobs.js';
 import { claimJobs, type Demand } from './store-claim.js';
 import { releaseJobs } from './store-report.js';
@@ -24,7 +25,7 @@ export interface Claimer {
   /** Answers as soon as there is a job, or [] after the wait. What was claimed for a caller who has gone is put back. */
   claim(request: ClaimRequest, signal: AbortSignal): Promise<ClaimedJob[]>;
   start(): void;
-  /** Ends every wait; later claims answer [] at once. */
+  /** Resolves when what was claimed for those who have gone is back. */
   stop(): Promise<void>;
 }
 
@@ -33,6 +34,8 @@ export interface ClaimerDeps {
   readonly clock: Clock;
   readonly wakeups: Wakeups;
   readonly log: Log;
+  /** Aborts when the server is about to stop: every wait ends then, and later claims answer [] at once. */
+  readonly stopping: AbortSignal;
   /** How often waiting workers look for jobs that nobody told them of, in milliseconds. */
   readonly pollMs: number;
 }
@@ -41,6 +44,7 @@ export interface ClaimerDeps {
 export const queuedTopic = (kind: string): string => `queued:${kind}`;
 
 const maxPerStatement = 500;
+const stopMs = 3000;
 
 interface Waiter {
   readonly request: ClaimRequest;
@@ -57,9 +61,20 @@ interface Line {
   again: boolean;
 }
 
-export function createClaimer({ db, clock, wakeups, log, pollMs }: ClaimerDeps): Claimer {
+export function createClaimer({ db, clock, wakeups, log, stopping, pollMs }: ClaimerDeps): Claimer {
   const lines = new Map<string, Line>();
-  let stopped = false;
+
+  // Once for all waits: a signal made by AbortSignal.any() for each of them would never be freed by Node 20.
+  stopping.addEventListener('abort', () => {
+    for (const line of lines.values()) for (const waiter of [...line.waiters]) waiter.answer([]);
+  });
+
+  /** Statements under way. */
+  const busy = new Set<Promise<void>>();
+  function track(work: Promise<void>): void {
+    busy.add(work);
+    void work.finally(() => busy.delete(work));
+  }
 
   function lineOf(kinds: readonly string[]): Line {
     const key = kinds.join(' ');
@@ -80,7 +95,7 @@ export function createClaimer({ db, clock, wakeups, log, pollMs }: ClaimerDeps):
 
   function serve(line: Line): void {
     if (line.running) line.again = true;
-    else if (line.waiters.size > 0) void run(line);
+    else if (line.waiters.size > 0) track(run(line));
   }
 
   async function run(line: Line): Promise<void> {
@@ -131,7 +146,7 @@ export function createClaimer({ db, clock, wakeups, log, pollMs }: ClaimerDeps):
 
   function deliver(line: Line, waiter: Waiter, jobs: ClaimedJob[], askAgain: boolean): void {
     if (!line.waiters.has(waiter)) {
-      if (jobs.length > 0) void giveBack(jobs);
+      if (jobs.length > 0) track(giveBack(jobs));
       return;
     }
     if (jobs.length === 0 && (askAgain || waiter.request.waitMs > 0)) return;
@@ -158,7 +173,7 @@ export function createClaimer({ db, clock, wakeups, log, pollMs }: ClaimerDeps):
 
   return {
     claim(request, signal) {
-      if (stopped || signal.aborted || request.max === 0) return Promise.resolve([]);
+      if (stopping.aborted || signal.aborted || request.max === 0) return Promise.resolve([]);
       const line = lineOf(request.kinds);
       return new Promise<ClaimedJob[]>((resolve, reject) => {
         const leave = (): void => settle(() => resolve([]));
@@ -182,9 +197,11 @@ export function createClaimer({ db, clock, wakeups, log, pollMs }: ClaimerDeps):
     },
     start: () => poll.start(),
     async stop() {
-      stopped = true;
       await poll.stop();
-      for (const line of lines.values()) for (const waiter of [...line.waiters]) waiter.answer([]);
+      const idle = async (): Promise<void> => {
+        while (busy.size > 0) await Promise.all(busy);
+      };
+      await within(stopMs, idle());
     },
   };
 }

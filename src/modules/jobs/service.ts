@@ -76,7 +76,7 @@ export function createJobs(deps: JobsDeps): Jobs {
   const housekeeping = createHousekeeping({ db, clock, wakeups, log, random, pollMs, retentionMs });
   const onScheduled = housekeeping.scheduleChanged;
   const submitter = createSubmitter({ db, clock, newId, wakeups, onScheduled });
-  const claimer = createClaimer({ db, clock, wakeups, log, pollMs });
+  const claimer = createClaimer({ db, clock, wakeups, log, stopping, pollMs });
   const desk = createDesk(createReports({ db, clock, wakeups, random, onScheduled }));
   const watcher = createWatcher({ db, wakeups, log, pollMs });
 
@@ -151,10 +151,7 @@ export function createJobs(deps: JobsDeps): Jobs {
       return { jobs: page, nextCursor: last && cursorOf(last.id) };
     },
     cancel,
-    claim: async (input, signal) => {
-      const any = AbortSignal.any([signal, stopping]);
-      return claimer.claim(claimRequest(input), any);
-    },
+    claim: async (input, signal) => claimer.claim(claimRequest(input), signal),
     heartbeat: desk.heartbeat,
     async complete(input) {
       await desk.complete(input);

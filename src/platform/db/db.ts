@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import pg from 'pg';
 import { AppError, messageOf } from '../../errors.js';
 import type { Log } from '../log.js';
@@ -30,6 +31,7 @@ export interface Tx {
 export interface Database extends Db {
   /** Connections in use and idle, and callers that wait for one. */
   readonly pool: { readonly total: number; readonly idle: number; readonly waiting: number };
+  /** Lets statements under way end for a moment, then cuts them. Never hangs. */
   close(): Promise<void>;
 }
 
@@ -60,10 +62,12 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
     max: options.poolSize,
     application_name: 'muster',
     types: types as unknown as pg.CustomTypesConfig,
+    connectionTimeoutMillis: connectMs,
   });
+  const open = new Set<pg.ClientBase>();
   // The loss of a connection is told to the statement at hand. The event that comes besides would end the process if
   // nobody listened, and the pool listens to idle connections only: not to one from its first moment, as this does.
-  pool.on('connect', (client) => client.on('error', () => undefined));
+  pool.on('connect', (client) => open.add(client.on('error', () => undefined)));
   // Idle connections have no statement to tell; the pool opens others by itself.
   pool.on('error', (error) => closing || log.warn('database_connection_lost', { error }));
 
@@ -113,9 +117,16 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
     get pool() {
       return { total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount };
     },
-    close() {
+    async close() {
       closing = true;
-      return pool.end();
+      const closed = new Promise<void>((resolve) => {
+        pool.on('remove', (client) => open.delete(client) && open.size === 0 && resolve());
+        if (open.size === 0) resolve();
+      });
+      // Where a statement does not end, or the other side does not answer.
+      const cut = setTimeout(() => open.forEach(destroyConnection), closeMs);
+      await Promise.all([pool.end(), closed]);
+      clearTimeout(cut);
     },
   };
 }
@@ -127,6 +138,15 @@ function requireUrl(text: string): void {
 }
 
 const maxTries = 5;
+/** How long to wait for a connection, one of the pool or a new one. */
+export const connectMs = 15_000;
+/** How long statements under way may take to end when the pool is closed. */
+const closeMs = 3000;
+
+/** Ends a connection at once. pg's own `end` waits for the other side. */
+export function destroyConnection(client: pg.ClientBase): void {
+  (client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream.destroy();
+}
 
 function codeOf(error: unknown): unknown {
   return (error as { code?: unknown } | undefined)?.code;

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { Log } from '../log.js';
 import { createLoop } from '../loop.js';
-import type { ConnectionConfig, Db, Statement } from './db.js';
+import { within } from '../within.js';
+import { connectMs, type ConnectionConfig, type Db, destroyConnection, type Statement } from './db.js';
 
 /**
  * Tells the other parts of this server at once, and the other servers on the database a moment later, that something has
@@ -27,6 +28,7 @@ export interface WakeupOptions {
 
 const channel = 'muster';
 const gapMs = 10;
+const endMs = 1000;
 
 /** A wake-up stores nothing, so its commit need not wait for the disk, where it would hold up commits that do. */
 const notify: Statement = {
@@ -41,6 +43,7 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
   const outgoing = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let client: pg.Client | undefined;
+  let stopped = false;
 
   function fire(topic: string): void {
     for (const listener of listeners.get(topic) ?? []) listener();
@@ -64,7 +67,11 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
     intervalMs: 2000,
     run: async () => {
       if (client !== undefined) return;
-      const fresh = new pg.Client({ ...connection, application_name: 'muster listen' });
+      const fresh = new pg.Client({
+        ...connection,
+        application_name: 'muster listen',
+        connectionTimeoutMillis: connectMs,
+      });
       fresh.on('error', () => {
         if (client === fresh) client = undefined;
         void fresh.end().catch(() => undefined);
@@ -81,6 +88,7 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
         void fresh.end().catch(() => undefined);
         throw error;
       }
+      if (stopped) return destroyConnection(fresh);
       client = fresh;
       // What was told while nobody listened.
       for (const topic of listeners.keys()) fire(topic);
@@ -104,9 +112,10 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
       if (listen) connector.start();
     },
     async stop() {
+      stopped = true;
       clearTimeout(timer);
       await connector.stop();
-      await client?.end().catch(() => undefined);
+      if (client !== undefined && !(await within(endMs, client.end()))) destroyConnection(client);
     },
   };
 }

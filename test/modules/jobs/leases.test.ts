@@ -252,6 +252,20 @@ describe('a worker that waits for jobs', () => {
     for (const [name, count] of served) expect(count, name).toBeGreaterThan(5);
   });
 
+  test('gives back what is just being claimed for it when the server stops', async () => {
+    const { apps, database } = await startTestApps({});
+    const jobs = createJobsClient(apps[0].url);
+    await jobs.submit({ kind: 'build' });
+    const unlock = await lockJobs(database);
+    const poll = jobs.claim({ kinds, wait_sec: 60 });
+    await blocked(database, 'UPDATE jobs j SET%running');
+    const stopped = apps[0].stop();
+    expect(await soon('the answer', poll)).toEqual([]);
+    await unlock();
+    await soon('the stop', stopped);
+    expect(await database.query('SELECT state, attempts FROM jobs')).toEqual([{ state: 'queued', attempts: 0 }]);
+  });
+
   test('gets an empty answer when the server stops', async () => {
     const app = await startTestApp({ logLevel: 'info', flags: { 'shutdown-grace': '30s' } });
     const jobs: JobsClient = createJobsClient(app.url);

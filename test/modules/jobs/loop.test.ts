@@ -118,6 +118,17 @@ test('stop waits for the present run, and a wake after it does nothing', async (
   expect(work.begun).toBe(1);
 });
 
+test('stop leaves a run behind that does not end', async () => {
+  const work = createWork();
+  const loop = createLoop({ name: 'test', log, intervalMs: 0, stopMs: 1, run: work.run });
+  loop.start();
+  await work.beginning(1);
+  await soon('the stop', loop.stop());
+  work.end();
+  await new Promise(setImmediate);
+  expect(work.begun).toBe(1);
+});
+
 test('whoever starts, stops and wakes it in whatever order, one run is under way at the most, and none after the last stop', async () => {
   const step = fc.constantFrom('start', 'start', 'stop', 'wake', 'turn', 'turn', 'timer');
   await fc.assert(
