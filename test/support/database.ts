@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
+import { until } from './until.js';
 
 /** A fresh, empty database in the shared Postgres. */
 export interface TestDatabase {
@@ -25,9 +26,24 @@ export async function createTestDatabase(): Promise<TestDatabase> {
       (await pool.query<R>(text, [...values])).rows,
     async drop() {
       await pool.end();
-      await once(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      await until(`${name} is dropped`, () => dropped(server, name));
     },
   };
+}
+
+/**
+ * FORCE ends the sessions of others, but not an autovacuum worker, which is the superuser's and done in a moment
+ * (insufficient_privilege), and gives up on a session that takes its time to end (object_in_use).
+ */
+async function dropped(server: pg.ClientConfig, name: string): Promise<boolean> {
+  try {
+    await once(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    return true;
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (code === '42501' || code === '55006') return false;
+    throw error;
+  }
 }
 
 async function once(server: pg.ClientConfig, sql: string): Promise<void> {
