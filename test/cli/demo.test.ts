@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { expect, test } from 'vitest';
 import { makeTempDir, useBuiltServer } from '../support/built-server.js';
 import { until } from '../support/until.js';
@@ -54,7 +55,10 @@ test.each(['SIGINT', 'SIGTERM'] as const)('muster demo leaves nothing behind aft
 test('muster demo leaves nothing behind after SIGINT while it starts', async () => {
   const dir = await makeTempDir();
   const demo = startMuster(['demo'], { env: { TMPDIR: dir } });
-  await demo.line('it starts', (line) => line.includes('Starting a server'));
+  // In the middle of it: its Postgres runs, and the server is not ready.
+  await until('Postgres is there', () =>
+    readdirSync(dir).some((name) => existsSync(path.join(dir, name, 'postgres', 'postmaster.pid'))),
+  );
   demo.kill('SIGINT');
   const { code } = await demo.ended;
   expect(code).toBe(130);

@@ -6,6 +6,7 @@ import { claimOne, createJobsClient, type RestJob } from '../support/jobs-client
 import { sharedTestApp } from '../support/shared-app.js';
 import { startTestApp } from '../support/app.js';
 import { createTestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 import { type Ended, type RunOptions, runMuster, startMuster } from './support/muster.js';
 
 useBuiltServer();
@@ -268,7 +269,9 @@ describe('watch', () => {
     const watching = startMuster(['jobs', 'watch', id, '--json', '--url', first.url]);
     await watching.line('the first state', (line) => line.includes('queued'));
     await first.stop();
-    const second = await startTestApp({ database, flags: { port: new URL(first.url).port } });
+    const flags = { port: new URL(first.url).port };
+    const second = await startTestApp({ database, flags, logLevel: 'info' });
+    await until('it watches again', () => second.logged.some(({ path }) => String(path).endsWith('/WatchJob')));
     await createJobsClient(second.url).cancel(id);
     const { code, stdout, stderr } = await watching.ended;
     expect(code).toBe(2);

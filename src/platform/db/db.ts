@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import pg from 'pg';
 import { AppError, messageOf } from '../../errors.js';
 import type { Log } from '../log.js';
+import { within } from '../within.js';
 
 /** A statement with a name of its own, which Postgres parses once per connection. */
 export interface Statement {
@@ -68,6 +69,7 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
   // The loss of a connection is told to the statement at hand. The event that comes besides would end the process if
   // nobody listened, and the pool listens to idle connections only: not to one from its first moment, as this does.
   pool.on('connect', (client) => open.add(client.on('error', () => undefined)));
+  pool.on('remove', (client) => open.delete(client));
   // Idle connections have no statement to tell; the pool opens others by itself.
   pool.on('error', (error) => closing || log.warn('database_connection_lost', { error }));
 
@@ -119,14 +121,14 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
     },
     async close() {
       closing = true;
+      const ended = pool.end();
       const closed = new Promise<void>((resolve) => {
-        pool.on('remove', (client) => open.delete(client) && open.size === 0 && resolve());
+        pool.on('remove', () => open.size === 0 && resolve());
         if (open.size === 0) resolve();
       });
       // Where a statement does not end, or the other side does not answer.
-      const cut = setTimeout(() => open.forEach(destroyConnection), closeMs);
-      await Promise.all([pool.end(), closed]);
-      clearTimeout(cut);
+      if (!(await within(closeMs, Promise.all([ended, closed])))) open.forEach(destroyConnection);
+      await within(connectMs, ended);
     },
   };
 }
