@@ -77,7 +77,7 @@ export const serverSettings = {
     value: 'DURATION',
     fallback: '1s',
     help: 'How often a server looks for due, overdue and waiting jobs that nobody told it of.',
-    parse: parse.duration,
+    parse: parse.positive(parse.duration),
   }),
   jobRetention: setting({
     env: 'MUSTER_JOB_RETENTION',
@@ -93,7 +93,7 @@ export const serverSettings = {
     value: 'SIZE',
     fallback: '8MiB',
     help: 'Largest body of a REST request.',
-    parse: parse.bytes,
+    parse: parse.positive(parse.bytes),
   }),
   maxMessage: setting({
     env: 'MUSTER_MAX_MESSAGE',
@@ -101,7 +101,7 @@ export const serverSettings = {
     value: 'SIZE',
     fallback: '32MiB',
     help: 'Largest RPC message. JSON values take several times their text in protobuf.',
-    parse: parse.bytes,
+    parse: parse.positive(parse.bytes),
   }),
   shutdownGrace: setting({
     env: 'MUSTER_SHUTDOWN_GRACE',

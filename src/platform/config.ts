@@ -93,6 +93,14 @@ export const parse = {
     if (parts === null || unit === undefined) throw new Error('is no duration such as 500ms, 30s, 5m, 12h or 7d');
     return Number(parts[1]) * unit;
   },
+  /** The same for what must not be nothing. */
+  positive:
+    (parseNumber: (text: string) => number) =>
+    (text: string): number => {
+      const value = parseNumber(text);
+      if (value === 0) throw new Error('must be more than nothing');
+      return value;
+    },
   durationOrOff: (text: string): number | undefined => (text === 'off' ? undefined : parse.duration(text)),
   /** `65536`, `64KiB`, `4MiB`: bytes. */
   bytes: (text: string): number => {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { messageOf } from '../errors.js';
 import type { Log } from './log.js';
 
@@ -13,6 +14,8 @@ export interface Lifecycle {
 
 export function createLifecycle(log: Log): Lifecycle {
   const controller = new AbortController();
+  // Every stream listens to it.
+  setMaxListeners(0, controller.signal);
   const parts: { readonly name: string; readonly stop: () => Promise<void> | void }[] = [];
   let stopped: Promise<void> | undefined;
 

@@ -34,10 +34,10 @@ const bad: Readonly<Record<keyof typeof serverSettings, readonly string[]>> = {
   allowedHosts: [],
   poolSize: ['1', '0', '501', 'ten'],
   listen: ['yes', 'ON'],
-  pollInterval: ['1', '-1s', '1 s', '1w'],
+  pollInterval: ['1', '0ms', '-1s', '1 s', '1w'],
   jobRetention: ['never', '1'],
-  maxBody: ['8MB', '-1', 'big'],
-  maxMessage: ['32 MiB', '1.5GiB'],
+  maxBody: ['8MB', '0', '-1', 'big'],
+  maxMessage: ['32 MiB', '0', '1.5GiB'],
   shutdownGrace: ['soon', '10'],
 };
 

@@ -3,11 +3,13 @@ import {
   createMusterClient,
   createWorker,
   type Job,
+  type Json,
   type JobStatus,
   type MusterClient,
   type Worker,
   type WorkerEvent,
   type WorkerOptions,
+  valueOf,
 } from '../../../src/client/index.js';
 import { soon } from '../../support/until.js';
 
@@ -82,4 +84,22 @@ export function signal<T = void>(): { readonly given: Promise<T>; give(value: T)
   let give = (_value: T): void => undefined;
   const given = new Promise<T>((resolve) => (give = resolve));
   return { given, give: (value) => give(value) };
+}
+
+let kinds = 0;
+
+/** Tests that share a server have kinds of their own on it. */
+export function newKind(): string {
+  kinds += 1;
+  return `kind-${kinds}`;
+}
+
+/** Submits a job and answers its id. */
+export async function submit(
+  client: MusterClient,
+  kind: string,
+  payload: Json = null,
+  more: { readonly priority?: number; readonly maxAttempts?: number; readonly timeoutSec?: number } = {},
+): Promise<string> {
+  return (await client.jobs.createJob({ kind, payload: valueOf(payload), ...more })).id;
 }
