@@ -6,7 +6,7 @@ import { connectRaw } from '../support/raw-http.js';
 import { rest } from '../support/rest.js';
 import { failureOf, openClient, type TransportName } from '../support/wire/connect-client.js';
 import { createQueue } from '../support/wire/queue.js';
-import { exchange, openSession } from '../support/wire/raw-grpc.js';
+import { exchange, framed, openSession } from '../support/wire/raw-grpc.js';
 
 // Longer than any test may take: what holds the stop up for it fails by its own timeout.
 const patient = { flags: { 'shutdown-grace': '1h' }, logLevel: 'info' } as const;
@@ -116,6 +116,19 @@ test('what is idle does not hold the stop up', async () => {
 
   await app.app.stop();
   await Promise.all([silent.closed(), hesitant.closed(), kept.closed(), goneAway]);
+});
+
+test('nor does a message that was refused before it was read', async () => {
+  const app = await startTestApp({ flags: { ...patient.flags, 'max-message': '64KiB' } });
+  const message = framed(Buffer.alloc(256 * 1024));
+  const head = { ':path': '/muster.v1.JobService/GetJob', 'content-type': 'application/grpc' };
+  for (const encoding of ['identity', 'gzip']) {
+    const answer = await exchange(openSession(app.url), { ...head, 'grpc-encoding': encoding }, [message]);
+    expect({ ...answer.headers, ...answer.trailers }['grpc-status']).toBe('8');
+  }
+  const rest = { ':path': '/v1/jobs', 'content-type': 'application/json', 'content-encoding': 'gzip' };
+  expect((await exchange(openSession(app.url), rest, [message])).headers[':status']).toBe(415);
+  await app.app.stop();
 });
 
 describe('streams', () => {

@@ -13,6 +13,7 @@ export function letGo(stream: ServerHttp2Stream): void {
 
 function look(stream: ServerHttp2Stream): void {
   if (stream.endAfterHeaders || stream.readableEnded || stream.destroyed) return;
-  if (stream.state.localClose === 1) stream.close();
+  // Destroyed and not just closed: what has come and nobody reads would keep the stream, and with it the session, from ending.
+  if (stream.closed || stream.state.localClose === 1) stream.destroy();
   else setTimeout(look, againMs, stream).unref();
 }

@@ -4,18 +4,15 @@ import { readInfo } from './error-info.js';
 
 /** buf's own client, a program written in Go. */
 export const bufCurlApis: readonly ApiKind[] = [
-  ['connect', []],
-  ['grpc', ['--http2-prior-knowledge']],
-  ['grpcweb', []],
-].map(([protocol, flags]) => ({
-  name: `buf curl, ${String(protocol)}`,
-  open: (url) => open(url, ['--protocol', String(protocol), ...(flags as string[])]),
-}));
+  ['--protocol', 'connect'],
+  ['--protocol', 'grpc', '--http2-prior-knowledge'],
+  ['--protocol', 'grpcweb'],
+].map((flags) => ({ name: `buf curl, ${flags[1]}`, open: (url) => open(url, flags) }));
 
 function open(url: string, flags: readonly string[]): Api {
   return {
     async call(method, request, headers: Headers = {}) {
-      const { code, stdout, stderr } = await run(
+      const { code, stdout, stderr } = await runBuf(
         [
           ...['curl', '--schema', 'proto', '--emit-defaults', ...flags],
           ...Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]),
@@ -37,7 +34,11 @@ function open(url: string, flags: readonly string[]): Api {
   };
 }
 
-function run(args: readonly string[], input: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
+/** Runs buf with these arguments. */
+export function runBuf(
+  args: readonly string[],
+  input: string,
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn('node_modules/.bin/buf', args, { stdio: ['pipe', 'pipe', 'pipe'] });
     let stdout = '';
