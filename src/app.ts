@@ -73,7 +73,7 @@ async function compose(
   lifecycle: Lifecycle,
 ): Promise<App> {
   const { connection, failed } = await openConnection(config, log, lifecycle);
-  const db = createDatabase(connection, { poolSize: config.poolSize, log });
+  const db = createDatabase(connection, { poolSize: config.poolSize, log, ownSessions: config.listen });
   lifecycle.onStop('database', () => db.close());
   await migrateDatabase(db, connection, log);
   const clock = givenClock ?? (await startClock(db, log, lifecycle));
@@ -159,7 +159,7 @@ export async function migrateOnly(config: ServerConfig, log: Log): Promise<reado
   const lifecycle = createLifecycle(log);
   try {
     const { connection } = await openConnection(config, log, lifecycle);
-    const db = createDatabase(connection, { poolSize: 2, log });
+    const db = createDatabase(connection, { poolSize: 2, log, ownSessions: config.listen });
     lifecycle.onStop('database', () => db.close());
     return await migrate(db, connection, migrations);
   } finally {

@@ -68,7 +68,7 @@ export const serverSettings = {
     flag: 'db-listen',
     value: 'on|off',
     fallback: 'on',
-    help: 'Whether servers tell each other of changes by LISTEN/NOTIFY. Off: they learn of them by polling alone.',
+    help: 'Whether database connections are sessions of their own. Off, as behind PgBouncer in transaction mode: no LISTEN, so servers learn of changes by polling alone.',
     parse: parse.onOff,
   }),
   pollInterval: setting({

@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto';
 import { encodeTime, monotonicFactory } from 'ulid';
 import type { Clock } from './clock.js';
 
@@ -5,8 +6,24 @@ import type { Clock } from './clock.js';
 export type NewId = (prefix: string) => string;
 
 export function createIds(clock: Clock): NewId {
-  const ulid = monotonicFactory();
+  const ulid = monotonicFactory(createRandom());
   return (prefix) => `${prefix}_${ulid(clock.now().getTime())}`;
+}
+
+/**
+ * Cryptographic random numbers from 0 to 1, in steps of 1/256, of which ulid takes one a letter. From a store that is filled now
+ * and then, since asking the system each time costs more than all else about an id.
+ */
+function createRandom(): () => number {
+  const bytes = new Uint8Array(4096);
+  let next = bytes.length;
+  return () => {
+    if (next === bytes.length) {
+      randomFillSync(bytes);
+      next = 0;
+    }
+    return (bytes[next++] ?? 0) / 256;
+  };
 }
 
 /** True for an id of this prefix, letter case included. */

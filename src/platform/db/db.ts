@@ -40,6 +40,14 @@ export type ConnectionConfig =
   | { readonly connectionString: string }
   | { readonly host: string; readonly port: number; readonly user: string; readonly database: string };
 
+/**
+ * Every statement here is prepared and of one plan for all its parameters, which Postgres would not see: it thinks that a plan
+ * for an array of one element beats the general one, and plans anew each time, at half the statement's cost or more. The
+ * others are as in the embedded database; results in UTC are parsed faster.
+ */
+const sessionSettings = `SET plan_cache_mode = force_generic_plan; SET jit = off; SET max_parallel_workers_per_gather = 0;
+  SET random_page_cost = 1.1; SET timezone = 'UTC'`;
+
 const types = {
   getTypeParser(oid: number, format?: 'text' | 'binary') {
     switch (oid) {
@@ -47,15 +55,52 @@ const types = {
         return (text: string) => text;
       case pg.types.builtins.INT8:
         return Number;
+      case pg.types.builtins.TIMESTAMPTZ:
+        return timestampOf;
       default:
         return pg.types.getTypeParser(oid, format);
     }
   },
 };
 
+const parseTimestamp = pg.types.getTypeParser(pg.types.builtins.TIMESTAMPTZ) as (text: string) => Date;
+
+/** A timestamp such as `2026-11-22 08:15:30.123456+00`, cut to milliseconds. pg's own parser takes ten times as long. */
+export function timestampOf(text: string): Date {
+  const year = digits(text, 0, 4);
+  // Other time zones, years of five digits, BC, infinity; and Date.UTC takes years below 100 for ones of the 20th century.
+  if (!text.endsWith('+00') || text.charAt(4) !== '-' || text.charAt(10) !== ' ' || !(year >= 100)) {
+    return parseTimestamp(text);
+  }
+  const fraction = text.length === 22 ? 0 : digits(text.slice(20, -3).padEnd(3, '0'), 0, 3);
+  const day = Date.UTC(year, digits(text, 5, 2) - 1, digits(text, 8, 2));
+  return new Date(
+    day + (digits(text, 11, 2) * 60 + digits(text, 14, 2)) * 60_000 + digits(text, 17, 2) * 1000 + fraction,
+  );
+}
+
+/** The number that `count` digits from `start` stand for, or NaN. */
+function digits(text: string, start: number, count: number): number {
+  let number = 0;
+  for (let index = start; index < start + count; index++) {
+    const digit = text.charCodeAt(index) - 48;
+    if (!(digit >= 0 && digit <= 9)) return NaN;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+export interface DatabaseOptions {
+  /** Most connections. */
+  readonly poolSize: number;
+  readonly log: Log;
+  /** Whether each connection has a session to itself, whose settings may be set; false behind PgBouncer in transaction mode. */
+  readonly ownSessions: boolean;
+}
+
 /** Connects when it is first used. Throws `invalid_request` for a connection string that is no URL of a Postgres. */
-export function createDatabase(connection: ConnectionConfig, options: { poolSize: number; log: Log }): Database {
-  const { log } = options;
+export function createDatabase(connection: ConnectionConfig, options: DatabaseOptions): Database {
+  const { log, ownSessions } = options;
   let closing = false;
   if ('connectionString' in connection) requireUrl(connection.connectionString);
   const pool = new pg.Pool({
@@ -64,6 +109,8 @@ export function createDatabase(connection: ConnectionConfig, options: { poolSize
     application_name: 'muster',
     types: types as unknown as pg.CustomTypesConfig,
     connectionTimeoutMillis: connectMs,
+    // Waited for, though its type does not say so.
+    ...(ownSessions && { onConnect: (client) => client.query(sessionSettings) as unknown as void }),
   });
   const open = new Set<pg.ClientBase>();
   // The loss of a connection is told to the statement at hand. The event that comes besides would end the process if

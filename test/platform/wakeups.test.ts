@@ -1,15 +1,15 @@
 import { onTestFinished, describe, expect, test } from 'vitest';
-import { createDatabase } from '../../../src/platform/db/db.js';
-import { createWakeups, type Wakeups } from '../../../src/platform/db/wakeups.js';
-import { createLog } from '../../../src/platform/log.js';
-import { createTestDatabase, type TestDatabase } from '../../support/database.js';
-import { until } from '../../support/until.js';
+import { createDatabase } from '../../src/platform/db/db.js';
+import { createWakeups, type Wakeups } from '../../src/platform/db/wakeups.js';
+import { createLog } from '../../src/platform/log.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 
 const log = createLog('silent');
 
 async function startWakeups(database: TestDatabase, listen = true): Promise<Wakeups> {
   const connection = { connectionString: database.url };
-  const db = createDatabase(connection, { poolSize: 2, log });
+  const db = createDatabase(connection, { poolSize: 2, log, ownSessions: true });
   const wakeups = createWakeups({ connection, db, log, listen });
   onTestFinished(async () => {
     await wakeups.stop();

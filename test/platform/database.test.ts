@@ -1,12 +1,15 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createDatabase, type Database, type Statement } from '../../../src/platform/db/db.js';
-import { createLog } from '../../../src/platform/log.js';
-import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { createDatabase, type Database, type Statement, timestampOf } from '../../src/platform/db/db.js';
+import { createLog } from '../../src/platform/log.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
 async function setUp(): Promise<{ database: TestDatabase; db: Database }> {
   const database = await createTestDatabase();
   onTestFinished(() => database.drop());
-  const db = createDatabase({ connectionString: database.url }, { poolSize: 4, log: createLog('silent') });
+  const db = createDatabase(
+    { connectionString: database.url },
+    { poolSize: 4, log: createLog('silent'), ownSessions: true },
+  );
   onTestFinished(() => db.close());
   await database.query('CREATE TABLE counters (id int PRIMARY KEY, n int NOT NULL)');
   await database.query('INSERT INTO counters VALUES (1, 0), (2, 0)');
@@ -95,6 +98,24 @@ describe('a transaction', () => {
   });
 
   // An error event without a listener would end the process, and with it this test run.
+  test.each([
+    ['of its own sessions, once', true, { generic: 8, custom: 0 }],
+    ['behind a pooler, whose sessions are left as they are', false, { generic: 0, custom: 8 }],
+  ])('is planned %s', async (_what, ownSessions, plans) => {
+    const { database } = await setUp();
+    const options = { poolSize: 1, log: createLog('silent'), ownSessions };
+    const db = createDatabase({ connectionString: database.url }, options);
+    onTestFinished(() => db.close());
+    // The general plan reckons with ten ids, so that Postgres by itself would make one for each set of parameters.
+    const byIds: Statement = { name: 'by_ids', text: 'SELECT n FROM counters WHERE id = ANY($1::int[])' };
+    for (let run = 0; run < 8; run++) await db.query(byIds, [[1]]);
+    const counts: Statement = {
+      name: 'counts',
+      text: `SELECT generic_plans AS generic, custom_plans AS custom FROM pg_prepared_statements WHERE name = 'by_ids'`,
+    };
+    expect(await db.query(counts, [])).toEqual([plans]);
+  });
+
   test('whose connection is lost fails, has not happened, and does not bring the process down', async () => {
     const { database, db } = await setUp();
     for (let round = 0; round < 5; round++) {
@@ -132,7 +153,7 @@ describe('a statement', () => {
     ['is not there', { host: '/nonexistent', port: 5432 }],
   ])('for a database that %s says so', async (_what, where) => {
     const connection = { ...where, user: 'nobody', database: 'nothing' };
-    const db = createDatabase(connection, { poolSize: 4, log: createLog('silent') });
+    const db = createDatabase(connection, { poolSize: 4, log: createLog('silent'), ownSessions: true });
     onTestFinished(() => db.close());
     await expect(db.query(nothing, [])).rejects.toMatchObject(unavailable);
     await expect(db.transaction(async (tx) => tx.query(nothing, []))).rejects.toMatchObject(unavailable);
@@ -149,5 +170,37 @@ describe('a statement', () => {
     await expect(db.query({ name: 'bad', text: 'SELECT 1 / 0' }, [])).rejects.toMatchObject({ code: '22012' });
     expect(await db.query(nothing, [])).toEqual([{ one: 1 }]);
     expect(db.pool.total).toBe(1);
+  });
+});
+
+describe('a timestamp', () => {
+  test.each([
+    ['2026-11-22 08:15:30+00', '2026-11-22T08:15:30.000Z'],
+    ['2026-11-22 08:15:30.1+00', '2026-11-22T08:15:30.100Z'],
+    ['2026-11-22 08:15:30.12+00', '2026-11-22T08:15:30.120Z'],
+    ['2026-11-22 08:15:30.123999+00', '2026-11-22T08:15:30.123Z'],
+    ['2026-11-22 08:15:30.12+05:30', '2026-11-22T02:45:30.120Z'],
+    ['0099-01-02 00:00:00+00', '0099-01-02T00:00:00.000Z'],
+    ['0100-01-02 00:00:00+00', '0100-01-02T00:00:00.000Z'],
+    ['0044-03-15 00:00:00+00 BC', '-000043-03-15T00:00:00.000Z'],
+    ['10000-01-01 00:00:00+00', '+010000-01-01T00:00:00.000Z'],
+  ])('%s', (text, iso) => {
+    expect(timestampOf(text).toISOString()).toBe(iso);
+  });
+
+  test('is read as Postgres writes it', async () => {
+    const { db } = await setUp();
+    const times = [
+      '2026-02-28T23:59:59.999Z',
+      '2024-02-29T00:00:00.000Z',
+      '1969-12-31T23:59:59.500Z',
+      '9999-12-31T23:59:59.999Z',
+    ];
+    const echo: Statement = {
+      name: 'echo',
+      text: 'SELECT t FROM unnest($1::timestamptz[]) WITH ORDINALITY AS u (t, n) ORDER BY n',
+    };
+    const rows = await db.query<{ t: Date }>(echo, [times]);
+    expect(rows.map(({ t }) => t.toISOString())).toEqual(times);
   });
 });

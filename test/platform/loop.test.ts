@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createLog } from '../../../src/platform/log.js';
-import { createLoop } from '../../../src/platform/loop.js';
-import { soon } from '../../support/until.js';
+import { createLog } from '../../src/platform/log.js';
+import { createLoop } from '../../src/platform/loop.js';
+import { soon } from '../support/until.js';
 
 const log = createLog('silent');
 const hour = 3_600_000;
