@@ -36,7 +36,7 @@ const CASES = [
 
 // Muster's worker runs 16 at a time like graphile-worker's, and holds as many ready as make it quickest.
 const MUSTER = [
-  { script: 'drain', what: WHAT_DRAIN, options: { jobs: DRAIN.jobs, concurrency: 16, prefetch: 2000 } },
+  { script: 'drain', what: WHAT_DRAIN, options: { jobs: DRAIN.jobs, concurrency: 16, prefetch: 4984 } },
   { script: 'submit', what: WHAT_SUBMIT, options: { jobs: SUBMIT.jobs, callers: SUBMIT.callers } },
 ];
 

@@ -1,9 +1,8 @@
-import type { SentValue } from './json-value.js';
 import type { Failure, StopReason, WorkerJob } from './job.js';
 
 /** What a worker tells of a job's end. */
 export type Report =
-  | { readonly kind: 'completed'; readonly result: SentValue }
+  | { readonly kind: 'completed'; readonly result: string }
   | { readonly kind: 'failed'; readonly failure: Failure }
   | { readonly kind: 'released' };
 
@@ -26,8 +25,8 @@ export interface HeldJob {
   /** What has been sent and not been answered. One question a job at a time, so that an answer needs no label. */
   question: 'none' | 'heartbeat' | 'progress' | 'report';
   askedAt: number;
-  /** Progress that has not been sent. */
-  progress: SentValue | undefined;
+  /** Progress that has not been sent, as JSON text; the empty one is none. */
+  progress: string | undefined;
   report: Report | undefined;
   controller: AbortController | undefined;
 }

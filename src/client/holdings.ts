@@ -1,4 +1,4 @@
-import type { ClaimedJob, JobOutcome, WorkUpdate } from '../../gen/muster/v1/jobs_pb.js';
+import type { JobOutcome, WorkJob, WorkUpdate } from '../../gen/muster/v1/jobs_pb.js';
 import { JobStatusSchema } from '../../gen/muster/v1/jobs_pb.js';
 import { enumWords } from '../platform/rpc/words.js';
 import type { HeldJob, Report, WorkerLog } from './held-job.js';
@@ -16,7 +16,7 @@ export interface HoldingsOptions {
  * when it is dropped; a broken connection costs nothing, since whatever was not answered is asked again on the next.
  */
 export interface Holdings {
-  hold(claimed: readonly ClaimedJob[], leaseMs: number): HeldJob[];
+  hold(claimed: readonly WorkJob[], leaseMs: number): HeldJob[];
   find(id: string, leaseToken: string): HeldJob | undefined;
   drop(held: HeldJob): void;
   report(held: HeldJob, report: Report): void;
@@ -25,6 +25,8 @@ export interface Holdings {
   /** The same for all. Answers when the first lease ends unless it is renewed, by performance.now(). */
   renewAll(): number;
   answer(outcome: JobOutcome, leaseMs: number): void;
+  /** The completion of this job was stored. */
+  completed(id: string): void;
   /** Tells reports again that the server could not store. */
   retry(): void;
   /** What is to be told now; undefined when nothing is. It counts as told. */
@@ -91,18 +93,18 @@ export function createHoldings({ log, onLost }: HoldingsOptions): Holdings {
     else if (held.progress !== undefined || (hadProgress && unacceptable.has(error?.error ?? ''))) toRenew.add(held);
   }
 
+  /** A report was taken. */
+  function ended(held: HeldJob, status: string): void {
+    const { job, report } = held;
+    drop(held);
+    if (report?.kind === 'released') return log?.({ type: 'job_released', job });
+    const failure = report?.kind === 'failed' ? report.failure : undefined;
+    log?.({ type: 'job_ended', job, status, failure, ms: held.endedAt - held.startedAt });
+  }
+
   function answerReport(held: HeldJob, { status, error }: JobOutcome): void {
     const { job, report } = held;
-    if (error === undefined) {
-      drop(held);
-      if (report?.kind === 'released') log?.({ type: 'job_released', job });
-      else {
-        const failure = report?.kind === 'failed' ? report.failure : undefined;
-        const ms = held.endedAt - held.startedAt;
-        log?.({ type: 'job_ended', job, status: statusWords.toWord(status) ?? 'done', failure, ms });
-      }
-      return;
-    }
+    if (error === undefined) return ended(held, statusWords.toWord(status) ?? 'done');
     log?.({ type: 'refused', job, word: error.error, message: error.message });
     if (leaseOver.has(error.error)) drop(held);
     else if (!unacceptable.has(error.error)) unstored.push(held);
@@ -171,6 +173,13 @@ export function createHoldings({ log, onLost }: HoldingsOptions): Holdings {
       asked -= 1;
       if (question === 'report') answerReport(held, outcome);
       else answerHeartbeat(held, question === 'progress', outcome, leaseMs);
+    },
+    completed(id) {
+      const held = jobs.get(id);
+      if (held?.question !== 'report') return;
+      held.question = 'none';
+      asked -= 1;
+      ended(held, 'done');
     },
     retry() {
       toReport.push(...unstored);

@@ -1,8 +1,7 @@
 import { inspect } from 'node:util';
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
-import type { ClaimedJob } from '../../gen/muster/v1/jobs_pb.js';
+import type { WorkJob } from '../../gen/muster/v1/jobs_pb.js';
 import type { Json } from '../platform/json.js';
-import { jsonOf } from '../platform/rpc/codec.js';
 
 /** A job as its handler sees it. */
 export interface WorkerJob {
@@ -21,12 +20,12 @@ export interface WorkerJob {
   readonly createdAt: Date;
 }
 
-export function workerJobOf(claimed: ClaimedJob): WorkerJob {
+export function workerJobOf(claimed: WorkJob): WorkerJob {
   const { error } = claimed;
   return {
     id: claimed.id,
     kind: claimed.kind,
-    payload: claimed.payload === undefined ? null : jsonOf(claimed.payload),
+    payload: JSON.parse(claimed.payloadJson) as Json,
     priority: claimed.priority,
     attempts: claimed.attempts,
     maxAttempts: claimed.maxAttempts,

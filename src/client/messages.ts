@@ -22,14 +22,9 @@ export function emptyUpdate(): WorkUpdate {
 export function addReport(update: WorkUpdate, { job: { id }, leaseToken }: HeldJob, report: Report): number {
   switch (report.kind) {
     case 'completed': {
-      const { value, size } = report.result;
-      update.completed.push({
-        $typeName: 'muster.v1.CompletedJob',
-        id,
-        leaseToken,
-        ...(value === undefined ? undefined : { result: value }),
-      });
-      return size;
+      const resultJson = report.result;
+      update.completed.push({ $typeName: 'muster.v1.CompletedJob', id, leaseToken, resultJson });
+      return resultJson.length;
     }
     case 'failed': {
       const { code, message, retryable } = report.failure;
@@ -45,11 +40,6 @@ export function addReport(update: WorkUpdate, { job: { id }, leaseToken }: HeldJ
 
 /** Answers the characters of JSON that it took. */
 export function addHeartbeat(update: WorkUpdate, { job: { id }, leaseToken, progress }: HeldJob): number {
-  update.held.push({
-    $typeName: 'muster.v1.HeldJob',
-    id,
-    leaseToken,
-    ...(progress?.value === undefined ? undefined : { progress: progress.value }),
-  });
-  return progress?.size ?? 0;
+  update.held.push({ $typeName: 'muster.v1.HeldJob', id, leaseToken, progressJson: progress ?? '' });
+  return progress?.length ?? 0;
 }

@@ -1,6 +1,6 @@
 import { type HeldJob, type Report, type WorkerLog } from './held-job.js';
 import { failureOf, JobStopped, type StopReason, type WorkerJob } from './job.js';
-import { sentValue } from './json-value.js';
+import { sentJson } from './sent-json.js';
 
 export interface JobContext {
   /** Aborts with a JobStopped when the job was canceled or timed out, its lease is lost, or the worker has to stop. */
@@ -83,7 +83,7 @@ export function createSlots(options: SlotsOptions): Slots {
     log?.({ type: 'job_started', job: held.job });
     let result: unknown;
     try {
-      result = handler(held.job, contextOf(held, onProgress));
+      result = handler(held.job, new Context(held, onProgress));
     } catch (error) {
       end(held, failed(held, error));
       return;
@@ -183,24 +183,35 @@ function isPromise(value: unknown): value is PromiseLike<unknown> {
 /** A result that cannot be sent is the job's fault: another attempt would give the same. */
 function completed(value: unknown): Report {
   try {
-    return { kind: 'completed', result: sentValue(value) };
+    return { kind: 'completed', result: sentJson(value) };
   } catch (error) {
     const { message } = failureOf(error);
     return { kind: 'failed', failure: { code: 'invalid_result', message: `result: ${message}`, retryable: false } };
   }
 }
 
-function contextOf(held: HeldJob, onProgress: (held: HeldJob) => void): JobContext {
-  return {
-    /** Made when first looked at, since most jobs never do. */
-    get signal() {
-      held.controller ??= new AbortController();
-      return held.controller.signal;
-    },
-    heartbeat(progress) {
+/** Its parts are made when they are first looked at, since most jobs never do. */
+class Context implements JobContext {
+  readonly #held: HeldJob;
+  readonly #onProgress: (held: HeldJob) => void;
+
+  constructor(held: HeldJob, onProgress: (held: HeldJob) => void) {
+    this.#held = held;
+    this.#onProgress = onProgress;
+  }
+
+  get signal(): AbortSignal {
+    const held = this.#held;
+    held.controller ??= new AbortController();
+    return held.controller.signal;
+  }
+
+  get heartbeat(): (progress?: unknown) => void {
+    return (progress) => {
+      const held = this.#held;
       if (held.phase !== 'running') return;
-      held.progress = sentValue(progress);
-      onProgress(held);
-    },
-  };
+      held.progress = sentJson(progress);
+      this.#onProgress(held);
+    };
+  }
 }

@@ -142,7 +142,7 @@ export function createWorker(options: WorkerOptions): Worker {
     for (const held of jobs) holdings.report(held, { kind: 'released' });
   }
 
-  function receive({ started, stopped: stops, outcomes, jobs, drain }: WorkResponse): void {
+  function receive({ started, stopped: stops, completed, outcomes, jobs, drain }: WorkResponse): void {
     if (started !== undefined) {
       leaseMs = started.leaseSec * 1000;
       log?.({ type: 'connected' });
@@ -151,6 +151,7 @@ export function createWorker(options: WorkerOptions): Worker {
       const held = holdings.find(id, leaseToken);
       if (held !== undefined) giveUp(held, reason === 'canceled' || reason === 'timeout' ? reason : 'lease_lost');
     }
+    for (const id of completed) holdings.completed(id);
     for (const outcome of outcomes) holdings.answer(outcome, leaseMs);
     if (holdings.unstored > 0) storeTimer ??= setTimeout(tellAgain, storeRetryMs);
     if (jobs.length > 0) {

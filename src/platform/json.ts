@@ -34,6 +34,18 @@ export function jsonDepth(value: unknown, limit: number): number {
   return deepest + 1;
 }
 
+/** False for what was read from a number too large for a double, such as 1e999: it became Infinity and would be printed as null. */
+export function hasFiniteNumbers(value: unknown): boolean {
+  // Not by recursion: nobody has looked yet how deep it is.
+  const left = [value];
+  while (left.length > 0) {
+    const next = left.pop();
+    if (typeof next === 'number' && !Number.isFinite(next)) return false;
+    if (typeof next === 'object' && next !== null) for (const member of Object.values(next)) left.push(member);
+  }
+  return true;
+}
+
 /** Sets an own property whatever its name is: a plain assignment to `__proto__` would set the prototype instead. */
 export function setOwn(target: object, key: string, value: unknown): void {
   if (key === '__proto__') {

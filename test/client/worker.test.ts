@@ -127,11 +127,11 @@ describe('a handler that fails', () => {
   const unfit = [
     { name: 'no JSON', result: () => 1n, message: /^result: is no JSON: .*BigInt/ },
     { name: 'a function', result: () => () => 1, message: /^result: is no JSON: a function$/ },
-    { name: 'too deep', result: () => nested(129), message: /^result: may be 128 levels deep$/ },
+    { name: 'too deep', result: () => nested(129), message: /^result_json: may be 128 levels deep$/ },
     {
       name: 'over 1 MiB, as the server says',
       result: () => 'x'.repeat(1024 * 1024),
-      message: /^result: has 1048578 bytes/,
+      message: /^result_json: has 1048578 bytes/,
     },
     {
       name: 'too large to be sent',

@@ -1,6 +1,5 @@
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { JobStatus } from '../../gen/muster/v1/jobs_pb.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { connectRaw } from '../support/raw-http.js';
 import { rest } from '../support/rest.js';
@@ -161,7 +160,7 @@ describe('streams', () => {
     const stopped = app.app.stop();
     expect((await hear.next()).value).toMatchObject({ drain: true, jobs: [] });
     say.push({ message: { case: 'update', value: { completed: [lease] } } });
-    expect((await hear.next()).value).toMatchObject({ outcomes: [{ ...lease, status: JobStatus.DONE }] });
+    expect((await hear.next()).value).toMatchObject({ completed: [lease.id] });
     say.end();
     expect((await hear.next()).done).toBe(true);
     await stopped;

@@ -1,12 +1,14 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { onTestFinished } from 'vitest';
 import {
-  type ClaimedJob,
   type JobOutcome,
+  JobOutcomeSchema,
   JobService,
+  JobStatus,
   type StoppedJob,
+  type WorkJob,
   type WorkRequestSchema,
   type WorkStartSchema,
   type WorkUpdateSchema,
@@ -18,7 +20,8 @@ type Request = MessageInitShape<typeof WorkRequestSchema>;
 /** All that the server has said on a stream so far. */
 export interface Heard {
   readonly started: number;
-  readonly jobs: ClaimedJob[];
+  readonly jobs: WorkJob[];
+  /** Completions that were stored are among them, with no lease token. */
   readonly outcomes: JobOutcome[];
   readonly stopped: StoppedJob[];
   readonly drains: number;
@@ -55,7 +58,7 @@ export function openWorkStream(url: string, options: WorkStreamOptions = {}): Wo
   const given = new AbortController();
   const heard = {
     started: 0,
-    jobs: [] as ClaimedJob[],
+    jobs: [] as WorkJob[],
     outcomes: [] as JobOutcome[],
     stopped: [] as StoppedJob[],
     drains: 0,
@@ -70,7 +73,7 @@ export function openWorkStream(url: string, options: WorkStreamOptions = {}): Wo
       for await (const message of client.work(requests, { signal: given.signal })) {
         if (message.started !== undefined) heard.started = message.started.leaseSec;
         heard.jobs.push(...message.jobs);
-        heard.outcomes.push(...message.outcomes);
+        heard.outcomes.push(...message.outcomes, ...message.completed.map(done));
         heard.stopped.push(...message.stopped);
         if (message.drain) heard.drains += 1;
         tell();
@@ -133,6 +136,10 @@ export async function startWorker(
   stream.send({ message: { case: 'start', value: { workerId: 'test', capacity: 1, ...start } } });
   await stream.until('it was welcomed', ({ started }) => started > 0);
   return stream;
+}
+
+function done(id: string): JobOutcome {
+  return create(JobOutcomeSchema, { id, status: JobStatus.DONE });
 }
 
 function summary({ jobs, outcomes, stopped, drains }: Heard): string {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { AppError } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Db } from '../../platform/db/db.js';
@@ -43,7 +42,7 @@ export interface ClaimerDeps {
 /** The topic on which jobs of a kind are announced. */
 export const queuedTopic = (kind: string): string => `queued:${kind}`;
 
-const maxPerStatement = 500;
+const maxPerStatement = 1000;
 const stopMs = 3000;
 
 interface Waiter {
@@ -126,7 +125,7 @@ export function createClaimer({ db, clock, wakeups, log, stopping, pollMs }: Cla
     }
     if (asked.length === 0) return;
     try {
-      const { claimed, met, stale } = await claimJobs(db, line.kinds, demands, randomUUID(), clock.now());
+      const { claimed, met, stale } = await claimJobs(db, line.kinds, demands, clock.now());
       asked.forEach((waiter, index) => deliver(line, waiter, claimed[index] ?? [], stale));
       // All that was asked for was there, so there may be more for the others.
       if (met || stale) line.again = true;

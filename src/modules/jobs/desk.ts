@@ -1,12 +1,16 @@
 import { AppError, invalidField } from '../../errors.js';
 import { isId } from '../../platform/ids.js';
 import type { Json } from '../../platform/json.js';
-import { jobError, type JobError, type JobState, jsonText, limits } from './jobs.js';
-import type { Renewal, Reports } from './reports.js';
+import { checkedJsonText, jobError, type JobError, type JobState, jsonText, limits } from './jobs.js';
+import type { Completion, Renewal, Reports } from './reports.js';
 import type { Leased } from './store.js';
 
 export type CompleteInput = Leased & { readonly result?: Json | undefined };
+/** As a stream tells it: with JSON as text, of which the empty one is null. */
+export type CompletedInput = Leased & { readonly resultJson: string };
 export type HeartbeatInput = Leased & { readonly progress?: Json | undefined };
+/** The same; the empty text says nothing of the progress. */
+export type HeldInput = Leased & { readonly progressJson: string };
 export type FailInput = Leased & {
   readonly error?: Partial<JobError> | null | undefined;
   readonly retryable?: boolean | null | undefined;
@@ -15,16 +19,40 @@ export type FailInput = Leased & {
 /** Takes workers' reports as they came in, checks each, and files it. Every way to report comes through here. */
 export interface Desk {
   complete(input: CompleteInput): Promise<void>;
+  /** Answers what became of each, in order; never rejects. */
+  completeAll(inputs: readonly CompletedInput[]): Promise<readonly (void | Error)[]>;
   fail(input: FailInput): Promise<JobState>;
   heartbeat(input: HeartbeatInput): Promise<Renewal>;
+  held(input: HeldInput): Promise<Renewal>;
   release(input: Leased): Promise<void>;
 }
 
 export function createDesk(reports: Reports): Desk {
   return {
     async complete(input) {
-      const result = jsonText('result', input.result ?? null, limits.payloadBytes);
-      await reports.complete({ ...checkLease(input), result });
+      const { result = null } = input;
+      await reports.complete({
+        ...checkLease(input),
+        result: result === null ? undefined : jsonText('result', result, limits.payloadBytes),
+      });
+    },
+    async completeAll(inputs) {
+      const outcomes: (void | Error)[] = [];
+      const places: number[] = [];
+      const completions: Completion[] = [];
+      inputs.forEach((input, index) => {
+        try {
+          const { id, leaseToken } = checkLease(input);
+          const result = givenJson('result_json', input.resultJson, limits.payloadBytes);
+          places.push(index);
+          completions.push({ id, leaseToken, result });
+        } catch (error) {
+          outcomes[index] = error as Error;
+        }
+      });
+      const stored = await reports.completeAll(completions);
+      stored.forEach((outcome, place) => (outcomes[places[place] ?? 0] = outcome));
+      return outcomes;
     },
     async fail(input) {
       const error = jobError(input.error);
@@ -35,8 +63,16 @@ export function createDesk(reports: Reports): Desk {
         input.progress === undefined ? undefined : jsonText('progress', input.progress, limits.progressBytes);
       return reports.heartbeat({ ...checkLease(input), progress });
     },
+    async held(input) {
+      const progress = givenJson('progress_json', input.progressJson, limits.progressBytes);
+      return reports.heartbeat({ ...checkLease(input), progress });
+    },
     release: async (input) => reports.release(checkLease(input)),
   };
+}
+
+function givenJson(field: string, text: string, maxBytes: number): string | undefined {
+  return text === '' ? undefined : checkedJsonText(field, text, maxBytes);
 }
 
 /** Throws `not_found` for what cannot be a job, as a path that leads nowhere does. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { AppError, invalidField } from '../../errors.js';
-import { type Json, jsonDepth, type JsonText } from '../../platform/json.js';
+import { AppError, invalidField, messageOf } from '../../errors.js';
+import { hasFiniteNumbers, type Json, jsonDepth, type JsonText } from '../../platform/json.js';
 
 /** A job's status on the wire. The store knows `scheduled` besides: queued, but not before run_at. */
 export const jobStatuses = ['queued', 'running', 'done', 'error', 'canceled'] as const;
@@ -134,6 +134,18 @@ export function jsonText(field: string, json: Json, maxBytes: number): string {
     });
   }
   return text;
+}
+
+/** The same for JSON that came as text. */
+export function checkedJsonText(field: string, text: string, maxBytes: number): string {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw invalidField(field, `is no JSON: ${messageOf(error)}`);
+  }
+  if (!hasFiniteNumbers(json)) throw invalidField(field, 'must be JSON with numbers up to 1.79e308');
+  return jsonText(field, json as Json, maxBytes);
 }
 
 /** A worker's error as it is kept; what is too long is cut. */

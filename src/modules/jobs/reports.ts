@@ -8,7 +8,8 @@ import { findLeases, type Leased } from './store.js';
 import { completeJobs, lockRunning, releaseJobs, renewLeases, settleFailures } from './store-report.js';
 import { changedTopic } from './watcher.js';
 
-export type Completion = Leased & { readonly result: string };
+/** A result of undefined is null. */
+export type Completion = Leased & { readonly result: string | undefined };
 export type Failure = Leased & { readonly error: JobError; readonly retryable: boolean };
 export type Heartbeat = Leased & { readonly progress: string | undefined };
 /** What a heartbeat learns: the new end of the lease, or that the job was canceled under it. */
@@ -20,6 +21,8 @@ export type Renewal = { readonly leaseExpiresAt: Date } | { readonly canceled: t
  */
 export interface Reports {
   complete(report: Completion): Promise<void>;
+  /** Many at once: answers what became of each, in order, and never rejects. */
+  completeAll(reports: readonly Completion[]): Promise<readonly (void | Error)[]>;
   /** Answers the state the job is in now: scheduled (another attempt) or error. */
   fail(report: Failure): Promise<JobState>;
   heartbeat(report: Heartbeat): Promise<Renewal>;
@@ -43,21 +46,17 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
   }
 
   const completions = createBatcher<Completion, void>({
-    maxItems: 500,
+    maxItems: 1000,
     maxInFlight: 2,
-    weigh: ({ result }) => result.length,
+    weigh: ({ result }) => result?.length ?? 0,
     maxWeight: 4 * 1024 * 1024,
     run: async (reports) => {
       const done = await completeJobs(db, sortedById(reports), clock.now());
       if (done.size > 0) wakeups.notify(changedTopic);
       if (done.size === reports.length) return reports.map(() => undefined);
-      const isDone = ({ id, leaseToken }: Leased): boolean => done.get(id) === leaseToken;
-      const verdict = await judge<void>(
-        reports.filter((report) => !isDone(report)),
-        'done',
-        undefined,
-      );
-      return reports.map((report) => (isDone(report) ? undefined : verdict(report)));
+      const missed = reports.filter((report) => !done.has(report));
+      const verdict = await judge<void>(missed, 'done', undefined);
+      return reports.map((report) => (done.has(report) ? undefined : verdict(report)));
     },
   });
 
@@ -122,6 +121,7 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
 
   return {
     complete: (report) => completions.submit(report),
+    completeAll: (reports) => completions.submitAll(reports),
     fail: (report) => failures.submit(report),
     heartbeat: (report) => heartbeats.submit(report),
     release: (report) => releases.submit(report),

@@ -3,8 +3,8 @@ import { AppError } from '../../errors.js';
 import type { Call } from '../../platform/rpc/call.js';
 import { errorInfo } from '../../platform/rpc/connect-error.js';
 import { type Service, service } from '../../platform/rpc/methods.js';
-import type { CompleteInput, FailInput, HeartbeatInput } from './desk.js';
-import { checkInteger, type SubmitInput } from './jobs.js';
+import type { CompletedInput, CompleteInput, FailInput, HeartbeatInput, HeldInput } from './desk.js';
+import { checkInteger, type ClaimedJob, type SubmitInput } from './jobs.js';
 import { type ClaimInput, claimRequest, type Jobs, type ListInput } from './service.js';
 import type { Leased } from './store.js';
 import type { WorkInput, WorkOutput } from './work-stream.js';
@@ -36,9 +36,9 @@ export function createJobRpc(jobs: Jobs): Service {
 interface WorkMessage {
   readonly start?: Omit<ClaimInput, 'max' | 'waitSec'> & { readonly capacity: number };
   readonly update?: {
-    readonly completed: readonly CompleteInput[];
+    readonly completed: readonly CompletedInput[];
     readonly failed: readonly FailInput[];
-    readonly held: readonly HeartbeatInput[];
+    readonly held: readonly HeldInput[];
     readonly released: readonly Leased[];
     readonly capacity?: number;
   };
@@ -64,8 +64,15 @@ function checkCapacity(capacity: number): number {
 function onWire(output: WorkOutput, correlationId: string) {
   return {
     ...output,
+    jobs: output.jobs.map(workJob),
     outcomes: output.outcomes.map((outcome) =>
       outcome.error === undefined ? outcome : { ...outcome, error: errorInfo(outcome.error, correlationId) },
     ),
   };
+}
+
+function workJob(job: ClaimedJob) {
+  const { id, kind, payload, error, priority, attempts, maxAttempts, timeoutSec, createdAt, leaseToken } = job;
+  const payloadJson = payload.text;
+  return { id, kind, payloadJson, error, priority, attempts, maxAttempts, timeoutSec, createdAt, leaseToken };
 }

@@ -6,26 +6,26 @@ import { type Leased, stateIs } from './store.js';
 
 const complete: Statement = {
   name: 'jobs_complete',
-  text: `UPDATE jobs j SET state = 'done', result = t.result::json, error_code = NULL, error_message = NULL,
+  text: `UPDATE jobs j SET state = 'done', result = coalesce(t.result, 'null')::json, error_code = NULL, error_message = NULL,
       finished_at = $4, lease_expires_at = NULL
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS t (id, token, result)
-    WHERE j.id = t.id AND ${stateIs('running', 't.id')} AND j.lease_token = t.token
-    RETURNING j.id, j.lease_token`,
+    FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS t (id, token, result, n)
+    WHERE j.id = t.id AND j.id = ANY ($1) AND ${stateIs('running', 't.id')} AND j.lease_token = t.token
+    RETURNING t.n`,
 };
 
-/** Answers the jobs that were completed, each with the token of the lease under which it was. */
-export async function completeJobs(
+/** Answers those of the reports that completed their job. */
+export async function completeJobs<R extends Leased & { readonly result: string | undefined }>(
   db: Db,
-  reports: readonly (Leased & { readonly result: string })[],
+  reports: readonly R[],
   now: Date,
-): Promise<ReadonlyMap<string, string>> {
-  const rows = await db.query<{ id: string; lease_token: string }>(complete, [
+): Promise<ReadonlySet<R>> {
+  const rows = await db.query<{ n: number }>(complete, [
     reports.map(({ id }) => id),
     reports.map(({ leaseToken }) => leaseToken),
-    reports.map(({ result }) => result),
+    reports.map(({ result }) => result ?? null),
     now.toISOString(),
   ]);
-  return new Map(rows.map((row) => [row.id, row.lease_token]));
+  return new Set(rows.flatMap(({ n }) => reports[n - 1] ?? []));
 }
 
 const heartbeat: Statement = {

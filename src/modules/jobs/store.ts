@@ -45,7 +45,7 @@ export function jobOf(row: JobRow): Job {
     status: statusOf(row.state),
     payload: new JsonText(row.payload),
     result: optionalJson(row.result),
-    error: row.error_code === null ? undefined : { code: row.error_code, message: row.error_message ?? '' },
+    error: errorOf(row),
     priority: row.priority,
     attempts: row.attempts,
     maxAttempts: row.max_attempts,
@@ -56,6 +56,10 @@ export function jobOf(row: JobRow): Job {
     finishedAt: row.finished_at ?? undefined,
     progress: optionalJson(row.progress),
   };
+}
+
+export function errorOf({ error_code: code, error_message: message }: Pick<JobRow, 'error_code' | 'error_message'>) {
+  return code === null ? undefined : { code, message: message ?? '' };
 }
 
 function optionalJson(text: string | null): JsonText | undefined {

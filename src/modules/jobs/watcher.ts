@@ -2,7 +2,7 @@ import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import { createLoop } from '../../platform/loop.js';
 import type { Log } from '../../platform/log.js';
-import { findLeases, type Lease } from './store.js';
+import { findLeases, type Lease, type Leased } from './store.js';
 
 /** Why a worker has to stop working on a job. */
 export type StopReason = 'canceled' | 'timeout' | 'lease_lost';
@@ -14,10 +14,18 @@ export type StopReason = 'canceled' | 'timeout' | 'lease_lost';
 export interface Watcher {
   /** Calls `changed` when the job's state or lease may have changed. Answers the function that ends it. */
   watch(id: string, changed: () => void): () => void;
-  /** Calls `lost` once when the job is no longer running under this lease. */
-  hold(id: string, leaseToken: string, lost: (reason: StopReason) => void): () => void;
+  /** Tells the holder what it has lost, until the function that this answers is called. */
+  hold(holder: Holder): () => void;
   start(): void;
   stop(): Promise<void>;
+}
+
+/** Somebody with jobs in hand. */
+export interface Holder {
+  /** Lease tokens by job id; it may change at any time. */
+  readonly held: ReadonlyMap<string, string>;
+  /** Called when one of them is no longer running under its lease, again and again while it is still among them. */
+  lost(job: Leased, reason: StopReason): void;
 }
 
 export interface WatcherDeps {
@@ -32,14 +40,8 @@ export const stoppedTopic = 'jobs_stopped';
 /** Announced at every change of a job. */
 export const changedTopic = 'jobs_changed';
 
-interface Hold {
-  readonly id: string;
-  readonly leaseToken: string;
-  readonly lost: (reason: StopReason) => void;
-}
-
 export function createWatcher({ db, wakeups, log, pollMs }: WatcherDeps): Watcher {
-  const holds = new Set<Hold>();
+  const holders = new Set<Holder>();
   const watches = new Map<string, Set<() => void>>();
 
   const holdLoop = createLoop({
@@ -47,15 +49,17 @@ export function createWatcher({ db, wakeups, log, pollMs }: WatcherDeps): Watche
     log,
     intervalMs: pollMs,
     run: async () => {
-      const asked = [...holds];
-      if (asked.length === 0) return;
-      const found = await findLeases(db, [...new Set(asked.map(({ id }) => id))]);
-      for (const hold of asked) {
-        const lease = found.get(hold.id);
-        if (lease?.state === 'running' && lease.leaseToken === hold.leaseToken) continue;
-        // Reported meanwhile, by the stream itself.
-        if (!holds.delete(hold)) continue;
-        hold.lost(reasonOf(lease, hold.leaseToken));
+      const asked = [...holders].map((holder) => ({ holder, held: [...holder.held] }));
+      const ids = new Set(asked.flatMap(({ held }) => held.map(([id]) => id)));
+      if (ids.size === 0) return;
+      const found = await findLeases(db, [...ids]);
+      for (const { holder, held } of asked) {
+        for (const [id, leaseToken] of held) {
+          const lease = found.get(id);
+          if (lease?.state === 'running' && lease.leaseToken === leaseToken) continue;
+          // Unless it was reported meanwhile, or is back under another lease.
+          if (holder.held.get(id) === leaseToken) holder.lost({ id, leaseToken }, reasonOf(lease, leaseToken));
+        }
       }
     },
   });
@@ -68,7 +72,7 @@ export function createWatcher({ db, wakeups, log, pollMs }: WatcherDeps): Watche
     },
   });
   const unlisten = [
-    wakeups.on(stoppedTopic, () => holds.size > 0 && holdLoop.wake()),
+    wakeups.on(stoppedTopic, () => holders.size > 0 && holdLoop.wake()),
     wakeups.on(changedTopic, () => watches.size > 0 && watchLoop.wake()),
   ];
 
@@ -82,10 +86,9 @@ export function createWatcher({ db, wakeups, log, pollMs }: WatcherDeps): Watche
         if (listeners.size === 0 && watches.get(id) === listeners) watches.delete(id);
       };
     },
-    hold(id, leaseToken, lost) {
-      const hold: Hold = { id, leaseToken, lost };
-      holds.add(hold);
-      return () => void holds.delete(hold);
+    hold(holder) {
+      holders.add(holder);
+      return () => void holders.delete(holder);
     },
     start() {
       holdLoop.start();

@@ -1,7 +1,7 @@
 import { AppError } from '../../errors.js';
 import type { Log } from '../../platform/log.js';
 import type { Claimer, ClaimRequest } from './claimer.js';
-import type { CompleteInput, Desk, FailInput, HeartbeatInput } from './desk.js';
+import type { CompletedInput, Desk, FailInput, HeldInput } from './desk.js';
 import { type ClaimedJob, type JobStatus, statusOf } from './jobs.js';
 import type { Leased } from './store.js';
 import type { StopReason, Watcher } from './watcher.js';
@@ -10,9 +10,9 @@ import type { StopReason, Watcher } from './watcher.js';
 export type WorkInput =
   | { readonly start: WorkStart }
   | {
-      readonly completed: readonly CompleteInput[];
+      readonly completed: readonly CompletedInput[];
       readonly failed: readonly FailInput[];
-      readonly held: readonly HeartbeatInput[];
+      readonly held: readonly HeldInput[];
       readonly released: readonly Leased[];
       readonly capacity: number | undefined;
     };
@@ -36,6 +36,8 @@ export interface JobOutcome {
 export interface WorkOutput {
   readonly started?: { readonly leaseSec: number };
   readonly jobs: readonly ClaimedJob[];
+  /** Ids of the jobs whose completions were stored. */
+  readonly completed: readonly string[];
   readonly outcomes: readonly JobOutcome[];
   readonly stopped: readonly (Leased & { readonly reason: StopReason })[];
   readonly drain: boolean;
@@ -52,6 +54,11 @@ export interface WorkStreamDeps {
 
 const waitMs = 60_000;
 const maxOutcomes = 1000;
+/**
+ * Characters of payload after which a message ends. They take up to three bytes each, and the last payload may have 1 MiB: that
+ * stays below the 4 MiB that gRPC clients accept.
+ */
+const maxPayload = 512 * 1024;
 
 /**
  * One worker's stream. The worker holds at most `capacity` jobs: a place is taken when a job is sent and free again when
@@ -65,7 +72,15 @@ export async function* serveWorker(
   deps: WorkStreamDeps,
 ): AsyncIterable<WorkOutput> {
   const { claimer, desk, watcher, log, stopping } = deps;
-  const held = new Map<string, { readonly leaseToken: string; readonly end: () => void }>();
+  /** Lease tokens, by job id, of the jobs that the worker got on this stream and has not reported. */
+  const held = new Map<string, string>();
+  /**
+   * Of those whose report is not committed yet: they have their places still, but may end by this very report, which is nothing
+   * to tell the worker to stop for.
+   */
+  const reported = new Map<string, string>();
+  /** Of those that it brought along from an earlier stream, for which it has set aside places by itself. */
+  const brought = new Map<string, string>();
   const outbox = createOutbox();
   const over = new AbortController();
   let start: WorkStart | undefined;
@@ -75,15 +90,24 @@ export async function* serveWorker(
   let waiting: AbortController | undefined;
   let reporting = 0;
 
+  function room(): number {
+    return capacity - held.size - reported.size;
+  }
+
+  /** A few places are left to wait for the others that reports under way are about to free: one claim costs what many do. */
+  function wantsMore(): boolean {
+    return room() > 0 && (reported.size === 0 || room() * 4 >= capacity);
+  }
+
   async function claimMore(): Promise<void> {
     if (claiming || start === undefined) return;
     claiming = true;
     try {
-      while (!over.signal.aborted && !stopping.aborted && capacity > held.size) {
-        const request: ClaimRequest = { ...start, max: capacity - held.size, waitMs };
+      while (!over.signal.aborted && !stopping.aborted && wantsMore()) {
+        const request: ClaimRequest = { ...start, max: room(), waitMs };
         waiting = new AbortController();
         const jobs = await claimer.claim(request, waiting.signal);
-        for (const job of jobs) hold(job);
+        for (const { id, leaseToken } of jobs) held.set(id, leaseToken);
         outbox.jobs(jobs);
       }
     } catch (error) {
@@ -93,40 +117,63 @@ export async function* serveWorker(
     }
   }
 
-  function hold({ id, leaseToken }: Leased): void {
-    const end = watcher.hold(id, leaseToken, (reason) => {
-      held.delete(id);
-      outbox.stopped({ id, leaseToken, reason });
-      void claimMore();
+  function lost({ id, leaseToken }: Leased, reason: StopReason): void {
+    held.delete(id);
+    brought.delete(id);
+    outbox.stopped({ id, leaseToken, reason });
+    void claimMore();
+  }
+  const unwatch = [watcher.hold({ held, lost }), watcher.hold({ held: brought, lost })];
+
+  function drop({ id, leaseToken }: Leased): void {
+    if (held.get(id) === leaseToken) held.delete(id);
+    if (reported.get(id) === leaseToken) reported.delete(id);
+    if (brought.get(id) === leaseToken) brought.delete(id);
+  }
+
+  function beginReport({ id, leaseToken }: Leased): void {
+    if (brought.get(id) === leaseToken) brought.delete(id);
+    if (held.get(id) !== leaseToken) return;
+    held.delete(id);
+    reported.set(id, leaseToken);
+  }
+
+  function refuse(report: Leased, error: unknown): void {
+    const { id, leaseToken } = report;
+    const refused = asAppError(error, log);
+    const stillHeld = !endsLease(refused) && reported.get(id) === leaseToken;
+    drop(report);
+    if (stillHeld) held.set(id, leaseToken);
+    outbox.outcome({ id, leaseToken, error: refused });
+  }
+
+  /** Reports, drops the jobs from what the worker holds, answers. */
+  async function settleAll(reports: readonly CompletedInput[]): Promise<void> {
+    reporting += 1;
+    reports.forEach(beginReport);
+    const outcomes = await desk.completeAll(reports);
+    reports.forEach((report, index) => {
+      const refused = outcomes[index];
+      if (refused instanceof Error) return refuse(report, refused);
+      drop(report);
+      outbox.completed(report.id);
     });
-    held.set(id, { leaseToken, end });
+    reporting -= 1;
+    outbox.wake();
+    void claimMore();
   }
 
-  function holds({ id, leaseToken }: Leased): boolean {
-    return held.get(id)?.leaseToken === leaseToken;
-  }
-
-  function drop(leased: Leased): void {
-    if (!holds(leased)) return;
-    held.get(leased.id)?.end();
-    held.delete(leased.id);
-  }
-
-  /** Reports, drops the job from what the worker holds, answers. */
+  /** The same for one. */
   async function settle(report: Leased, run: () => Promise<JobStatus>): Promise<void> {
     const { id, leaseToken } = report;
     reporting += 1;
-    // From here on it may end by this very report, which is nothing to tell the worker to stop for.
-    if (holds(report)) held.get(id)?.end();
+    beginReport(report);
     try {
       const status = await run();
       drop(report);
       outbox.outcome({ id, leaseToken, status });
     } catch (error) {
-      const refused = asAppError(error, log);
-      if (endsLease(refused)) drop(report);
-      else if (holds(report)) hold(report);
-      outbox.outcome({ id, leaseToken, error: refused });
+      refuse(report, error);
     } finally {
       reporting -= 1;
       outbox.wake();
@@ -134,16 +181,17 @@ export async function* serveWorker(
     void claimMore();
   }
 
-  async function renew(report: HeartbeatInput): Promise<void> {
+  async function renew(report: HeldInput): Promise<void> {
     const { id, leaseToken } = report;
     reporting += 1;
     try {
-      const renewal = await desk.heartbeat(report);
+      const renewal = await desk.held(report);
       if ('canceled' in renewal) {
         drop(report);
         outbox.stopped({ id, leaseToken, reason: 'canceled' });
         void claimMore();
       } else {
+        if (held.get(id) !== leaseToken && reported.get(id) !== leaseToken) brought.set(id, leaseToken);
         outbox.outcome({ id, leaseToken, status: 'running', leaseExpiresAt: renewal.leaseExpiresAt });
       }
     } catch (error) {
@@ -167,7 +215,7 @@ export async function* serveWorker(
         outbox.started(start.leaseSec);
       } else {
         if (start === undefined) throw new AppError('invalid_request', 'start: must be the first message');
-        for (const report of input.completed) void settle(report, () => desk.complete(report).then(() => 'done'));
+        if (input.completed.length > 0) void settleAll(input.completed);
         for (const report of input.failed) void settle(report, () => desk.fail(report).then(statusOf));
         for (const report of input.released) void settle(report, () => desk.release(report).then(() => 'queued'));
         for (const report of input.held) void renew(report);
@@ -220,8 +268,8 @@ export async function* serveWorker(
     stopping.removeEventListener('abort', drain);
     signal.removeEventListener('abort', gone);
     over.abort();
-    const left = [...held].map(([id, { leaseToken }]) => ({ id, leaseToken }));
-    for (const lease of left) drop(lease);
+    for (const end of unwatch) end();
+    const left = [...held].map(([id, leaseToken]) => ({ id, leaseToken }));
     // A worker that ended its side is done with them. One whose connection broke, or that was told to leave because the
     // server stops, may come back while its leases run.
     if (ended === 'cleanly' && !signal.aborted && !stopping.aborted) {
@@ -246,6 +294,7 @@ function asAppError(error: unknown, log: Log): AppError {
 function createOutbox() {
   let started: { leaseSec: number } | undefined;
   let jobs: ClaimedJob[] = [];
+  let completed: string[] = [];
   let outcomes: JobOutcome[] = [];
   let stopped: (Leased & { reason: StopReason })[] = [];
   let drain = false;
@@ -255,7 +304,12 @@ function createOutbox() {
 
   const wake = (): void => wakeTaker?.();
   const isEmpty = (): boolean =>
-    started === undefined && !drain && jobs.length === 0 && outcomes.length === 0 && stopped.length === 0;
+    started === undefined &&
+    !drain &&
+    jobs.length === 0 &&
+    completed.length === 0 &&
+    outcomes.length === 0 &&
+    stopped.length === 0;
 
   return {
     wake,
@@ -265,6 +319,10 @@ function createOutbox() {
     },
     jobs(claimed: readonly ClaimedJob[]) {
       jobs.push(...claimed);
+      wake();
+    },
+    completed(id: string) {
+      completed.push(id);
       wake();
     },
     outcome(outcome: JobOutcome) {
@@ -285,7 +343,8 @@ function createOutbox() {
     },
     /** Resolves when few enough answers wait. */
     async room(): Promise<void> {
-      while (outcomes.length > maxOutcomes) await new Promise<void>((resolve) => (wakeReader = resolve));
+      while (outcomes.length + completed.length > maxOutcomes)
+        await new Promise<void>((resolve) => (wakeReader = resolve));
     },
     /** Resolves with what there is, or undefined once nothing is left and `done` says that nothing will come. */
     async take(done: () => boolean): Promise<WorkOutput | undefined> {
@@ -297,9 +356,18 @@ function createOutbox() {
       }
       // Callbacks of this turn may add to it.
       await new Promise(setImmediate);
-      const message = { ...(started && { started }), jobs, outcomes, stopped, drain };
+      const fitting = fittingCount(jobs);
+      const message = {
+        ...(started && { started }),
+        jobs: fitting === jobs.length ? jobs : jobs.slice(0, fitting),
+        completed,
+        outcomes,
+        stopped,
+        drain,
+      };
       started = undefined;
-      jobs = [];
+      jobs = fitting === jobs.length ? [] : jobs.slice(fitting);
+      completed = [];
       outcomes = [];
       stopped = [];
       drain = false;
@@ -307,4 +375,12 @@ function createOutbox() {
       return message;
     },
   };
+}
+
+/** How many of the jobs go in one message; at least one. */
+function fittingCount(jobs: readonly ClaimedJob[]): number {
+  let size = 0;
+  let count = 0;
+  while (count < jobs.length && size < maxPayload) size += jobs[count++]?.payload.text.length ?? 0;
+  return count;
 }

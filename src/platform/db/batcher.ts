@@ -1,4 +1,4 @@
-import { AppError } from '../../errors.js';
+import { AppError, messageOf } from '../../errors.js';
 
 /**
  * Gathers what concurrent callers want into one statement and one commit. A caller that finds nobody ahead is served at
@@ -7,6 +7,8 @@ import { AppError } from '../../errors.js';
  */
 export interface Batcher<I, O> {
   submit(item: I): Promise<O>;
+  /** Many at once, which need not go in one batch. Answers one result an item, in order; never rejects. */
+  submitAll(items: readonly I[]): Promise<readonly (O | Error)[]>;
 }
 
 export interface BatcherOptions<I, O> {
@@ -22,8 +24,16 @@ export interface BatcherOptions<I, O> {
 
 interface Waiting<I, O> {
   readonly item: I;
-  readonly resolve: (output: O) => void;
-  readonly reject: (error: unknown) => void;
+  readonly group: Group<O>;
+  /** Its place in the group. */
+  readonly index: number;
+}
+
+/** What one caller waits for. */
+interface Group<O> {
+  readonly outputs: (O | Error)[];
+  open: number;
+  readonly resolve: (outputs: readonly (O | Error)[]) => void;
 }
 
 /**
@@ -76,7 +86,8 @@ export function createBatcher<I, O>(options: BatcherOptions<I, O>): Batcher<I, O
       outputs = await options.run(batch.map(({ item }) => item));
     } catch (error) {
       if (batch.length === 1 || (error instanceof AppError && error.kind === 'unavailable')) {
-        for (const { reject } of batch) reject(error);
+        const failure = error instanceof Error ? error : new Error(messageOf(error), { cause: error });
+        for (const waiting of batch) settle(waiting, failure);
         return;
       }
       const middle = Math.ceil(batch.length / 2);
@@ -84,18 +95,30 @@ export function createBatcher<I, O>(options: BatcherOptions<I, O>): Batcher<I, O
       await runBatch(batch.slice(middle));
       return;
     }
-    batch.forEach(({ resolve, reject }, index) => {
-      const output = outputs[index] as O | Error;
-      if (output instanceof Error) reject(output);
-      else resolve(output);
+    batch.forEach((waiting, index) => settle(waiting, outputs[index] as O | Error));
+  }
+
+  function settle({ group, index }: Waiting<I, O>, output: O | Error): void {
+    group.outputs[index] = output;
+    group.open -= 1;
+    if (group.open === 0) group.resolve(group.outputs);
+  }
+
+  function submitAll(items: readonly I[]): Promise<readonly (O | Error)[]> {
+    if (items.length === 0) return Promise.resolve([]);
+    return new Promise((resolve) => {
+      const group = { outputs: new Array<O | Error>(items.length), open: items.length, resolve };
+      items.forEach((item, index) => waiting.push({ item, group, index }));
+      schedule();
     });
   }
 
   return {
-    submit: (item) =>
-      new Promise((resolve, reject) => {
-        waiting.push({ item, resolve, reject });
-        schedule();
-      }),
+    async submit(item) {
+      const [output] = await submitAll([item]);
+      if (output instanceof Error) throw output;
+      return output as O;
+    },
+    submitAll,
   };
 }

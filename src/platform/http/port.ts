@@ -43,6 +43,12 @@ interface Connection {
 }
 
 const firstByteTimeoutMs = 60_000;
+/**
+ * How much a caller may send before it has been read, on one stream and on all of a connection. With HTTP/2's own 64 KiB a
+ * worker's report on hundreds of jobs waits for round trips; more would be a caller's to fill.
+ */
+const streamWindowBytes = 256 * 1024;
+const connectionWindowBytes = 1024 * 1024;
 
 /**
  * Not @httptoolkit/httpolyglot, which does the same: it hands HTTP/2 sockets on in a way that puts Node's stream wrapper
@@ -82,13 +88,20 @@ export function createPort(options: PortOptions, listener: RequestListener, onSt
   http1.emit('listening');
 
   const http2 = createHttp2Server(
-    { settings: { maxConcurrentStreams: options.maxConcurrentStreams, maxHeaderListSize: options.maxHeaderBytes } },
+    {
+      settings: {
+        maxConcurrentStreams: options.maxConcurrentStreams,
+        maxHeaderListSize: options.maxHeaderBytes,
+        initialWindowSize: streamWindowBytes,
+      },
+    },
     listener as never,
   );
   http2.on('session', (session) => {
     const connection = current && connections.get(current);
     if (connection !== undefined) connection.session = session;
     session.on('error', () => session.destroy());
+    session.setLocalWindowSize(connectionWindowBytes);
     interceptStreams(session, onStream, current?.remoteAddress);
     if (closing) session.close();
   });

@@ -1,5 +1,3 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { ValueSchema } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -14,7 +12,7 @@ import { soon, until } from '../../support/until.js';
 import { openWorkStream, startWorker, type WorkStream } from '../../support/work-client.js';
 
 const kinds = ['build'];
-const text = (value: string): MessageInitShape<typeof ValueSchema> => ({ kind: { case: 'stringValue', value } });
+const text = (value: string): string => JSON.stringify(value);
 const lease = ({ id, leaseToken }: { id: string; leaseToken: string }) => ({ id, leaseToken });
 
 async function submitMany(jobs: JobsClient, count: number): Promise<string[]> {
@@ -50,7 +48,7 @@ describe('flow control', () => {
     for (let reported = 0; reported < 40; reported++) {
       const job = await stream.until(`job ${reported} has come`, ({ jobs: come }) => come[reported]);
       expect(stream.heard.jobs.length - reported).toBeLessThanOrEqual(3);
-      stream.update({ completed: [{ ...lease(job), result: text('ok') }] });
+      stream.update({ completed: [{ ...lease(job), resultJson: text('ok') }] });
     }
     await stream.until('all are answered', ({ outcomes }) => outcomes.length === 40);
     expect(new Set(stream.heard.outcomes.map(({ status }) => status))).toEqual(new Set([JobStatus.DONE]));
@@ -99,8 +97,8 @@ describe('flow control', () => {
     const stream = await startWorker(url, { kinds, capacity: 1 });
     const [first = ''] = await submitMany(jobs, 1);
     const job = await firstJob(stream);
-    stream.update({ held: [{ ...lease(job), progress: text('x'.repeat(64 * 1024)) }] });
-    stream.update({ completed: [{ ...lease(job), result: text('x'.repeat(1024 * 1024)) }] });
+    stream.update({ held: [{ ...lease(job), progressJson: text('x'.repeat(64 * 1024)) }] });
+    stream.update({ completed: [{ ...lease(job), resultJson: text('x'.repeat(1024 * 1024)) }] });
     await stream.until('both are refused', ({ outcomes }) => outcomes.length === 2);
     // It has no place for another one,
     const [second = ''] = await submitMany(jobs, 1);
@@ -124,14 +122,14 @@ describe('reports', () => {
     const nowhere = { id: `job_${'0'.repeat(26)}`, leaseToken: 'x' };
     stream.update({
       completed: [
-        { ...big, result: text('x'.repeat(1024 * 1024)) },
+        { ...big, resultJson: text('x'.repeat(1024 * 1024)) },
         { ...stale, leaseToken: 'of-somebody-else' },
         nowhere,
         { id: 'nonsense', leaseToken: 'x' },
-        { ...good, result: text('fine') },
+        { ...good, resultJson: text('fine') },
       ],
       failed: [{ ...nameless, error: { code: '', message: 'which?' } }],
-      held: [{ ...chatty, progress: text('x'.repeat(64 * 1024)) }, beating],
+      held: [{ ...chatty, progressJson: text('x'.repeat(64 * 1024)) }, beating],
     });
     await stream.until('all are answered', ({ outcomes }) => outcomes.length === 8);
     const outcome = (id: string) => {
@@ -139,18 +137,51 @@ describe('reports', () => {
       return { error: told?.error?.error, field: told?.error?.details?.['field'], status: told?.status };
     };
     const refused = { status: JobStatus.UNSPECIFIED, field: undefined };
-    expect(outcome(big.id)).toEqual({ ...refused, error: 'too_large', field: 'result' });
+    expect(outcome(big.id)).toEqual({ ...refused, error: 'too_large', field: 'result_json' });
     expect(outcome(stale.id)).toEqual({ ...refused, error: 'lease_lost' });
     expect(outcome(nowhere.id)).toEqual({ ...refused, error: 'not_found' });
     expect(outcome('nonsense')).toEqual({ ...refused, error: 'not_found' });
     expect(outcome(nameless.id)).toEqual({ ...refused, error: 'invalid_request', field: 'error.code' });
-    expect(outcome(chatty.id)).toEqual({ ...refused, error: 'too_large', field: 'progress' });
+    expect(outcome(chatty.id)).toEqual({ ...refused, error: 'too_large', field: 'progress_json' });
     expect(outcome(beating.id)).toEqual({ error: undefined, field: undefined, status: JobStatus.RUNNING });
     expect(outcome(good.id)).toEqual({ error: undefined, field: undefined, status: JobStatus.DONE });
     // The stream goes on: what was refused can be reported better.
     stream.update({ failed: [{ ...big, error: { code: 'too_big', message: '' } }] });
     await stream.until('the failure is answered', ({ outcomes }) => outcomes.length === 9);
     expect(await jobs.get(big.id)).toMatchObject({ status: 'error', error: { code: 'too_big' } });
+  });
+
+  test.each([
+    ['no JSON', '{"a":', /^result_json: is no JSON: /],
+    ['two values', '1 2', /^result_json: is no JSON: /],
+    ['a number that JSON has but no double', '[1e999]', /^result_json: must be JSON with numbers up to 1.79e308$/],
+    ['too many levels', '['.repeat(129) + ']'.repeat(129), /^result_json: may be 128 levels deep$/],
+  ])('a result that is %s is refused, and the worker still has the job', async (_what, resultJson, message) => {
+    const { url } = await startTestApp();
+    const jobs = createJobsClient(url);
+    const stream = await startWorker(url, { kinds, capacity: 1 });
+    const [id = ''] = await submitMany(jobs, 1);
+    const job = await firstJob(stream);
+    stream.update({ completed: [{ ...lease(job), resultJson }] });
+    const outcome = await stream.until('it is answered', ({ outcomes }) => outcomes[0]);
+    expect(outcome.error).toMatchObject({ error: 'invalid_request', details: { field: 'result_json' } });
+    expect(outcome.error?.message).toMatch(message);
+    stream.update({ completed: [{ ...lease(job), resultJson: ' {"b" : [1.0, "\\u00e9"]} ' }] });
+    await stream.until('it is done', ({ outcomes }) => outcomes[1]?.status === JobStatus.DONE);
+    expect(await jobs.get(id)).toMatchObject({ status: 'done', result: { b: [1, 'é'] } });
+  });
+
+  test('a completion without a result has the result null', async () => {
+    const { url } = await startTestApp();
+    const jobs = createJobsClient(url);
+    const stream = await startWorker(url, { kinds, capacity: 2 });
+    await submitMany(jobs, 2);
+    await stream.until('both have come', ({ jobs: come }) => come.length === 2);
+    const [first, second] = stream.heard.jobs.map(lease);
+    if (!first || !second) throw new Error('two were sent');
+    stream.update({ completed: [first, { ...second, resultJson: 'null' }] });
+    await stream.until('both are done', ({ outcomes }) => outcomes.length === 2);
+    for (const { id } of [first, second]) expect(await jobs.get(id)).toMatchObject({ status: 'done', result: null });
   });
 
   test('a released job goes back as if it had never been claimed', async () => {
@@ -176,7 +207,7 @@ describe('reports', () => {
     const [id = ''] = await submitMany(jobs, 1);
     const job = await firstJob(stream);
     clock.advance(9000);
-    stream.update({ held: [{ ...lease(job), progress: text('half') }] });
+    stream.update({ held: [{ ...lease(job), progressJson: text('half') }] });
     const outcome = await stream.until('it is answered', ({ outcomes }) => outcomes[0]);
     expect(outcome.leaseExpiresAt?.seconds).toBe(BigInt(Date.parse('2026-03-01T12:00:19Z') / 1000));
     expect(await jobs.get(id)).toMatchObject({ status: 'running', progress: 'half' });
@@ -226,6 +257,23 @@ describe('the end of a stream', () => {
     });
   }
 
+  test('a worker that comes back with a job hears at once of its cancel', async () => {
+    // So that nothing but the cancel itself makes the server look.
+    const { url } = await startTestApp({ flags: { 'poll-interval': '1h' } });
+    const jobs = createJobsClient(url);
+    const stream = await startWorker(url, { kinds, capacity: 1 });
+    const [id = ''] = await submitMany(jobs, 1);
+    const job = await firstJob(stream);
+    stream.breakOff();
+    await stream.over;
+    const next = await startWorker(url, { kinds, capacity: 0 });
+    next.update({ held: [lease(job)] });
+    await next.until('its lease is renewed', ({ outcomes }) => outcomes[0]?.status === JobStatus.RUNNING);
+    await jobs.cancel(id);
+    const stopped = await next.until('it was told', ({ stopped: all }) => all[0]);
+    expect(stopped).toMatchObject({ ...lease(job), reason: 'canceled' });
+  });
+
   test('a worker that ends its side gives back what it holds, after its reports are filed', async () => {
     const { url } = await startTestApp();
     const jobs = createJobsClient(url);
@@ -234,7 +282,7 @@ describe('the end of a stream', () => {
     await stream.until('all have come', ({ jobs: come }) => come.length === 3);
     const [first, ...rest] = stream.heard.jobs;
     if (first === undefined) throw new Error('three were sent');
-    stream.update({ completed: [{ ...lease(first), result: text('last') }] });
+    stream.update({ completed: [{ ...lease(first), resultJson: text('last') }] });
     stream.end();
     expect(await soon('the end', stream.over)).toBeUndefined();
     expect(stream.heard.outcomes).toMatchObject([{ id: first.id, status: JobStatus.DONE }]);

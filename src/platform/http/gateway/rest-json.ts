@@ -1,7 +1,7 @@
 import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf';
 import { FeatureSet_FieldPresence, StructSchema, TimestampSchema, ValueSchema } from '@bufbuild/protobuf/wkt';
 import { AppError, invalidField } from '../../../errors.js';
-import { JsonText } from '../../json.js';
+import { hasFiniteNumbers, JsonText } from '../../json.js';
 import type { Plain } from '../../rpc/codec.js';
 import { enumWords } from '../../rpc/words.js';
 import { parseTimestamp } from './timestamp.js';
@@ -229,15 +229,9 @@ function messageReader(desc: DescMessage): Read {
   }
 }
 
-/** Takes JSON as it is. A number too large for a double, such as 1e999, was read as Infinity and would be printed as null. */
+/** Takes JSON as it is. */
 function anyJson(json: unknown, path: string): unknown {
-  // Not by recursion: nobody has looked yet how deep it is.
-  const left = [json];
-  while (left.length > 0) {
-    const value = left.pop();
-    if (typeof value === 'number' && !Number.isFinite(value)) throw mustBe(path, 'JSON with numbers up to 1.79e308');
-    if (typeof value === 'object' && value !== null) for (const member of Object.values(value)) left.push(member);
-  }
+  if (!hasFiniteNumbers(json)) throw mustBe(path, 'JSON with numbers up to 1.79e308');
   return json;
 }
 

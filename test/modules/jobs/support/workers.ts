@@ -1,6 +1,7 @@
 import type { JobsClient, Lease } from '../../../support/jobs-client.js';
 import { refusal } from '../../../support/jobs-client.js';
 import { startWorker, type WorkStream } from '../../../support/work-client.js';
+import { JobStatus } from '../../../../gen/muster/v1/jobs_pb.js';
 import type { ManualClock } from '../../../../src/platform/clock.js';
 
 /** What a worker does with a job after it has heartbeated for some ticks; `late`: it completes it after its lease. */
@@ -153,7 +154,9 @@ function streamReporter(stream: WorkStream): Reporter {
     const before = stream.heard.outcomes.length;
     send();
     const outcome = await stream.until(`${id} is answered`, ({ outcomes }) =>
-      outcomes.slice(before).find((each) => each.id === id && each.leaseToken === leaseToken),
+      outcomes
+        .slice(before)
+        .find((each) => each.id === id && (each.leaseToken === leaseToken || each.status === JobStatus.DONE)),
     );
     return outcome.error?.error ?? words[outcome.status] ?? '';
   };
@@ -161,9 +164,7 @@ function streamReporter(stream: WorkStream): Reporter {
   return {
     heartbeat: (held) => answer(held, () => stream.update({ held: [lease(held)] })),
     complete: (done, by) =>
-      answer(done, () =>
-        stream.update({ completed: [{ ...lease(done), result: { kind: { case: 'stringValue', value: by } } }] }),
-      ),
+      answer(done, () => stream.update({ completed: [{ ...lease(done), resultJson: JSON.stringify(by) }] })),
     fail: (failed, retryable) =>
       answer(failed, () =>
         stream.update({ failed: [{ ...lease(failed), error: { code: 'broken', message: '' }, retryable }] }),
