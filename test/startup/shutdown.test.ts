@@ -144,9 +144,12 @@ async function startProxy(databaseUrl: string): Promise<{ readonly url: string; 
   const { pathname, searchParams } = new URL(databaseUrl);
   const target = path.join(searchParams.get('host') ?? '', `.s.PGSQL.${searchParams.get('port')}`);
   const sockets: Socket[] = [];
+  let stalled = false;
   const server = createServer((near) => {
+    sockets.push(near);
+    if (stalled) return;
     const far = createConnection(target);
-    sockets.push(near, far);
+    sockets.push(far);
     near.on('error', () => far.destroy()).pipe(far);
     far.on('error', () => near.destroy()).pipe(near);
   });
@@ -158,6 +161,9 @@ async function startProxy(databaseUrl: string): Promise<{ readonly url: string; 
   const { port } = server.address() as AddressInfo;
   return {
     url: `postgres://${searchParams.get('user')}@127.0.0.1:${port}${pathname}`,
-    stall: () => sockets.forEach((socket) => socket.unpipe().pause()),
+    stall: () => {
+      stalled = true;
+      sockets.forEach((socket) => socket.unpipe().pause());
+    },
   };
 }

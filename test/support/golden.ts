@@ -50,7 +50,7 @@ function shown(body: unknown): string {
 const patterns: readonly (readonly [kind: string, pattern: RegExp])[] = [
   // Cursors first: they hold ids.
   ['cursor', /(?<=cursor=|cursor":")[A-Za-z0-9_-]{20,}/g],
-  ['lease', /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}-\d+/g],
+  ['lease', /(?<=lease_token":")[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g],
   ['uuid', /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g],
   ['job', /job_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
 ];

@@ -243,7 +243,7 @@ export type ClaimedJob = Message<"muster.v1.ClaimedJob"> & {
   progress?: Value | undefined;
 
   /**
-   * Fences this claim: every report on the job must carry it.
+   * Fences this claim, of one or several jobs: every report on the job must carry it.
    *
    * @generated from field: string lease_token = 16;
    */
@@ -1088,7 +1088,7 @@ export type WorkJob = Message<"muster.v1.WorkJob"> & {
   createdAt?: Timestamp | undefined;
 
   /**
-   * Fences this claim: every report on the job must carry it.
+   * Fences this claim, of one or several jobs: every report on the job must carry it.
    *
    * @generated from field: string lease_token = 10;
    */

@@ -107,7 +107,7 @@ export function createBatcher<I, O>(options: BatcherOptions<I, O>): Batcher<I, O
   function submitAll(items: readonly I[]): Promise<readonly (O | Error)[]> {
     if (items.length === 0) return Promise.resolve([]);
     return new Promise((resolve) => {
-      const group = { outputs: new Array<O | Error>(items.length), open: items.length, resolve };
+      const group: Group<O> = { outputs: [], open: items.length, resolve };
       items.forEach((item, index) => waiting.push({ item, group, index }));
       schedule();
     });
