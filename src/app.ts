@@ -1,5 +1,6 @@
 import { AppError } from './errors.js';
 import { migrations } from './migrations/index.js';
+import { createEventRpc, createEvents } from './modules/events/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
 import { createLocalAuthenticator } from './platform/auth/authenticate.js';
 import { createPolicy, type Grants } from './platform/auth/policy.js';
@@ -80,6 +81,16 @@ async function compose(
 
   const wakeups = createWakeups({ connection, db, log, listen: config.listen });
   lifecycle.onStop('wakeups', () => wakeups.stop());
+  const events = createEvents({
+    db,
+    clock,
+    wakeups,
+    log,
+    stopping: lifecycle.stopping,
+    pollMs: config.pollInterval,
+    retentionMs: config.eventRetention,
+    retentionCount: config.eventCount,
+  });
   const jobs = createJobs({
     db,
     clock,
@@ -88,11 +99,12 @@ async function compose(
     log,
     random,
     stopping: lifecycle.stopping,
+    appended: events.appended,
     pollMs: config.pollInterval,
     retentionMs: config.jobRetention,
   });
 
-  const services = [createJobRpc(jobs)];
+  const services = [createJobRpc(jobs), createEventRpc(events)];
   const dispatch = createDispatch({
     authenticate: createLocalAuthenticator(),
     authorize: createPolicy(grants),
@@ -114,9 +126,11 @@ async function compose(
   });
   const url = await http.listen(config.host, config.port);
 
+  lifecycle.onStop('events', () => events.stop());
   lifecycle.onStop('jobs', () => jobs.stop());
   lifecycle.onStop('http', () => http.close(config.shutdownGrace));
   await wakeups.start();
+  events.start();
   jobs.start();
   return { url, failed, stop: () => lifecycle.stop() };
 }

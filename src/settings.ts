@@ -87,6 +87,22 @@ export const serverSettings = {
     help: 'How long finished jobs are kept; off keeps them for ever.',
     parse: parse.durationOrOff,
   }),
+  eventRetention: setting({
+    env: 'MUSTER_EVENT_RETENTION',
+    flag: 'event-retention',
+    value: 'DURATION|off',
+    fallback: 'off',
+    help: 'How long events are kept; off keeps them for ever.',
+    parse: parse.durationOrOff,
+  }),
+  eventCount: setting({
+    env: 'MUSTER_EVENT_LIMIT',
+    flag: 'event-limit',
+    value: 'N|off',
+    fallback: 'off',
+    help: 'How many of the newest events are kept, from 1000; off keeps all.',
+    parse: parse.integerOrOff(1000, Number.MAX_SAFE_INTEGER),
+  }),
   maxBody: setting({
     env: 'MUSTER_MAX_BODY',
     flag: 'max-body',

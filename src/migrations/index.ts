@@ -1,5 +1,6 @@
 import type { Migration } from '../platform/db/migrate.js';
 import { jobs } from './0001-jobs.js';
+import { events } from './0002-events.js';
 
 /** Every step of the schema, oldest first. */
-export const migrations: readonly Migration[] = [jobs];
+export const migrations: readonly Migration[] = [jobs, events];

@@ -75,6 +75,10 @@ export const parse = {
         throw new Error(`is no whole number from ${min} to ${max}`);
       return value;
     },
+  integerOrOff:
+    (min: number, max: number) =>
+    (text: string): number | undefined =>
+      text === 'off' ? undefined : parse.integer(min, max)(text),
   oneOf:
     <T extends string>(words: readonly T[]) =>
     (text: string): T => {

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file muster/v1/options.proto.
  */
 export const file_muster_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("ChdtdXN0ZXIvdjEvb3B0aW9ucy5wcm90bxIJbXVzdGVyLnYxIi4KClJlc3RBbnN3ZXISDgoGc3RhdHVzGAEgASgFEhAKCGxvY2F0aW9uGAIgASgJOjYKBXNjb3BlEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYtYcDIAEoCVIFc2NvcGU6WAoLcmVzdF9hbnN3ZXISHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi2hwMgASgLMhUubXVzdGVyLnYxLlJlc3RBbnN3ZXJSCnJlc3RBbnN3ZXI6NwoEd29yZBIhLmdvb2dsZS5wcm90b2J1Zi5FbnVtVmFsdWVPcHRpb25zGL+HAyABKAlSBHdvcmRiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("ChdtdXN0ZXIvdjEvb3B0aW9ucy5wcm90bxIJbXVzdGVyLnYxIlcKClJlc3RBbnN3ZXISDgoGc3RhdHVzGAEgASgFEhAKCGxvY2F0aW9uGAIgASgJEhAKCGV2ZW50X2lkGAMgASgJEhUKDWxhc3RfZXZlbnRfaWQYBCABKAk6NgoFc2NvcGUSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi1hwMgASgJUgVzY29wZTpYCgtyZXN0X2Fuc3dlchIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLaHAyABKAsyFS5tdXN0ZXIudjEuUmVzdEFuc3dlclIKcmVzdEFuc3dlcjo3CgR3b3JkEiEuZ29vZ2xlLnByb3RvYnVmLkVudW1WYWx1ZU9wdGlvbnMYv4cDIAEoCVIEd29yZGIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * How the answer of a REST call looks.
@@ -33,6 +33,20 @@ export type RestAnswer = Message<"muster.v1.RestAnswer"> & {
    * @generated from field: string location = 2;
    */
   location: string;
+
+  /**
+   * For a server stream, which REST serves as server-sent events: the field of an item that is the event's id.
+   *
+   * @generated from field: string event_id = 3;
+   */
+  eventId: string;
+
+  /**
+   * For the same: the field of the request that a Last-Event-ID header sets.
+   *
+   * @generated from field: string last_event_id = 4;
+   */
+  lastEventId: string;
 };
 
 /**

@@ -5,6 +5,7 @@ import type { Wakeups } from '../../platform/db/wakeups.js';
 import { createLoop, type Loop } from '../../platform/loop.js';
 import type { Log } from '../../platform/log.js';
 import { within } from '../../platform/within.js';
+import type { Origin } from '../events/index.js';
 import type { ClaimedJob } from './jobs.js';
 import { claimJobs, type Demand } from './store-claim.js';
 import { releaseJobs } from './store-report.js';
@@ -35,6 +36,8 @@ export interface ClaimerDeps {
   readonly log: Log;
   /** Aborts when the server is about to stop: every wait ends then, and later claims answer [] at once. */
   readonly stopping: AbortSignal;
+  /** Called after a commit with events in it. */
+  readonly appended: () => void;
   /** How often waiting workers look for jobs that nobody told them of, in milliseconds. */
   readonly pollMs: number;
 }
@@ -60,7 +63,7 @@ interface Line {
   again: boolean;
 }
 
-export function createClaimer({ db, clock, wakeups, log, stopping, pollMs }: ClaimerDeps): Claimer {
+export function createClaimer({ db, clock, wakeups, log, stopping, appended, pollMs }: ClaimerDeps): Claimer {
   const lines = new Map<string, Line>();
 
   // Once for all waits: a signal made by AbortSignal.any() for each of them would never be freed by Node 20.
@@ -126,6 +129,7 @@ export function createClaimer({ db, clock, wakeups, log, stopping, pollMs }: Cla
     if (asked.length === 0) return;
     try {
       const { claimed, met, stale } = await claimJobs(db, line.kinds, demands, clock.now());
+      if (claimed.some((jobs) => jobs.length > 0)) appended();
       asked.forEach((waiter, index) => deliver(line, waiter, claimed[index] ?? [], stale));
       // All that was asked for was there, so there may be more for the others.
       if (met || stale) line.again = true;
@@ -145,7 +149,7 @@ export function createClaimer({ db, clock, wakeups, log, stopping, pollMs }: Cla
 
   function deliver(line: Line, waiter: Waiter, jobs: ClaimedJob[], askAgain: boolean): void {
     if (!line.waiters.has(waiter)) {
-      if (jobs.length > 0) track(giveBack(jobs));
+      if (jobs.length > 0) track(giveBack(jobs, waiter.request.origin));
       return;
     }
     if (jobs.length === 0 && (askAgain || waiter.request.waitMs > 0)) return;
@@ -153,9 +157,11 @@ export function createClaimer({ db, clock, wakeups, log, stopping, pollMs }: Cla
     waiter.answer(jobs);
   }
 
-  async function giveBack(jobs: readonly ClaimedJob[]): Promise<void> {
+  async function giveBack(jobs: readonly ClaimedJob[], origin: Origin): Promise<void> {
     try {
-      const released = await releaseJobs(db, jobs);
+      const leases = jobs.map(({ id, leaseToken }) => ({ id, leaseToken, origin }));
+      const released = await releaseJobs(db, leases, clock.now());
+      if (released.length > 0) appended();
       for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
     } catch (error) {
       // Their leases will run out.

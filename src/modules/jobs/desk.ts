@@ -1,6 +1,7 @@
 import { AppError, invalidField } from '../../errors.js';
 import { isId } from '../../platform/ids.js';
 import type { Json } from '../../platform/json.js';
+import type { Origin } from '../events/index.js';
 import { checkedJsonText, jobError, type JobError, type JobState, jsonText, limits } from './jobs.js';
 import type { Completion, Renewal, Reports } from './reports.js';
 import type { Leased } from './store.js';
@@ -18,25 +19,26 @@ export type FailInput = Leased & {
 
 /** Takes workers' reports as they came in, checks each, and files it. Every way to report comes through here. */
 export interface Desk {
-  complete(input: CompleteInput): Promise<void>;
+  complete(input: CompleteInput, origin: Origin): Promise<void>;
   /** Answers what became of each, in order; never rejects. */
-  completeAll(inputs: readonly CompletedInput[]): Promise<readonly (void | Error)[]>;
-  fail(input: FailInput): Promise<JobState>;
+  completeAll(inputs: readonly CompletedInput[], origin: Origin): Promise<readonly (void | Error)[]>;
+  fail(input: FailInput, origin: Origin): Promise<JobState>;
   heartbeat(input: HeartbeatInput): Promise<Renewal>;
   held(input: HeldInput): Promise<Renewal>;
-  release(input: Leased): Promise<void>;
+  release(input: Leased, origin: Origin): Promise<void>;
 }
 
 export function createDesk(reports: Reports): Desk {
   return {
-    async complete(input) {
+    async complete(input, origin) {
       const { result = null } = input;
       await reports.complete({
         ...checkLease(input),
+        origin,
         result: result === null ? undefined : jsonText('result', result, limits.payloadBytes),
       });
     },
-    async completeAll(inputs) {
+    async completeAll(inputs, origin) {
       const outcomes: (void | Error)[] = [];
       const places: number[] = [];
       const completions: Completion[] = [];
@@ -45,7 +47,7 @@ export function createDesk(reports: Reports): Desk {
           const { id, leaseToken } = checkLease(input);
           const result = givenJson('result_json', input.resultJson, limits.payloadBytes);
           places.push(index);
-          completions.push({ id, leaseToken, result });
+          completions.push({ id, leaseToken, result, origin });
         } catch (error) {
           outcomes[index] = error as Error;
         }
@@ -54,9 +56,9 @@ export function createDesk(reports: Reports): Desk {
       stored.forEach((outcome, place) => (outcomes[places[place] ?? 0] = outcome));
       return outcomes;
     },
-    async fail(input) {
+    async fail(input, origin) {
       const error = jobError(input.error);
-      return reports.fail({ ...checkLease(input), error, retryable: input.retryable ?? false });
+      return reports.fail({ ...checkLease(input), origin, error, retryable: input.retryable ?? false });
     },
     async heartbeat(input) {
       const progress =
@@ -67,7 +69,7 @@ export function createDesk(reports: Reports): Desk {
       const progress = givenJson('progress_json', input.progressJson, limits.progressBytes);
       return reports.heartbeat({ ...checkLease(input), progress });
     },
-    release: async (input) => reports.release(checkLease(input)),
+    release: async (input, origin) => reports.release({ ...checkLease(input), origin }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
+import { systemOrigin } from '../events/index.js';
 import { queuedTopic } from './claimer.js';
 import { afterLostLease, afterTimeout } from './jobs.js';
 import { settleFailures } from './store-report.js';
@@ -15,6 +16,8 @@ export interface HousekeepingDeps {
   readonly wakeups: Wakeups;
   readonly log: Log;
   readonly random: () => number;
+  /** Called after a commit with events in it. */
+  readonly appended: () => void;
   readonly pollMs: number;
   /** How long finished jobs are kept; undefined: for ever. */
   readonly retentionMs: number | undefined;
@@ -34,7 +37,7 @@ const retentionPage = 2000;
 const retentionEveryMs = 60_000;
 
 export function createHousekeeping(deps: HousekeepingDeps): Housekeeping {
-  const { db, clock, wakeups, log, random, pollMs, retentionMs } = deps;
+  const { db, clock, wakeups, log, random, appended, pollMs, retentionMs } = deps;
 
   const promotion = createLoop({
     name: 'due_jobs',
@@ -64,7 +67,7 @@ export function createHousekeeping(deps: HousekeepingDeps): Housekeeping {
             row.timed_out && !row.lease_lost && row.timeout_sec !== null
               ? afterTimeout({ ...attempted, timeoutSec: row.timeout_sec }, now, random())
               : afterLostLease(attempted, now);
-          return { id: row.id, kind: row.kind, ...after };
+          return { id: row.id, kind: row.kind, origin: systemOrigin, ...after };
         });
         if (settled.length > 0) await settleFailures(tx, settled, now);
         return { outcomes: settled, more: due.more };
@@ -75,6 +78,7 @@ export function createHousekeeping(deps: HousekeepingDeps): Housekeeping {
         if (state === 'scheduled') promotion.wake();
       }
       if (outcomes.length > 0) {
+        appended();
         wakeups.notify(stoppedTopic);
         wakeups.notify(changedTopic);
       }

@@ -2,6 +2,7 @@ import type { Clock } from '../../platform/clock.js';
 import { createBatcher } from '../../platform/db/batcher.js';
 import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
+import type { Origin } from '../events/index.js';
 import { queuedTopic } from './claimer.js';
 import { afterFailure, type AfterFailure, type JobError, type JobState, refusal } from './jobs.js';
 import { findLeases, type Leased } from './store.js';
@@ -9,8 +10,9 @@ import { completeJobs, lockRunning, releaseJobs, renewLeases, settleFailures } f
 import { changedTopic } from './watcher.js';
 
 /** A result of undefined is null. */
-export type Completion = Leased & { readonly result: string | undefined };
-export type Failure = Leased & { readonly error: JobError; readonly retryable: boolean };
+export type Completion = Leased & { readonly result: string | undefined; readonly origin: Origin };
+export type Failure = Leased & { readonly error: JobError; readonly retryable: boolean; readonly origin: Origin };
+export type Release = Leased & { readonly origin: Origin };
 export type Heartbeat = Leased & { readonly progress: string | undefined };
 /** What a heartbeat learns: the new end of the lease, or that the job was canceled under it. */
 export type Renewal = { readonly leaseExpiresAt: Date } | { readonly canceled: true };
@@ -26,7 +28,7 @@ export interface Reports {
   /** Answers the state the job is in now: scheduled (another attempt) or error. */
   fail(report: Failure): Promise<JobState>;
   heartbeat(report: Heartbeat): Promise<Renewal>;
-  release(report: Leased): Promise<void>;
+  release(report: Release): Promise<void>;
 }
 
 export interface ReportsDeps {
@@ -36,9 +38,16 @@ export interface ReportsDeps {
   readonly random: () => number;
   /** Called when jobs wait for a later attempt. */
   readonly onScheduled: () => void;
+  /** Called after a commit with events in it. */
+  readonly appended: () => void;
 }
 
-export function createReports({ db, clock, wakeups, random, onScheduled }: ReportsDeps): Reports {
+export function createReports({ db, clock, wakeups, random, onScheduled, appended }: ReportsDeps): Reports {
+  function changed(): void {
+    appended();
+    wakeups.notify(changedTopic);
+  }
+
   /** Judges the reports that found no running job under their lease. */
   async function judge<O>(missed: readonly Leased[], to: JobState, repeat: O): Promise<(report: Leased) => O | Error> {
     const found = await findLeases(db, [...new Set(missed.map(({ id }) => id))]);
@@ -52,7 +61,7 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
     maxWeight: 4 * 1024 * 1024,
     run: async (reports) => {
       const done = await completeJobs(db, sortedById(reports), clock.now());
-      if (done.size > 0) wakeups.notify(changedTopic);
+      if (done.size > 0) changed();
       if (done.size === reports.length) return reports.map(() => undefined);
       const missed = reports.filter((report) => !done.has(report));
       const verdict = await judge<void>(missed, 'done', undefined);
@@ -73,12 +82,18 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
           const report = byLease.get(keyOf(leased));
           if (report === undefined) return [];
           const attempted = { attempts: row.attempts, maxAttempts: row.max_attempts };
-          return [{ ...leased, ...afterFailure(attempted, report.error, report.retryable, now, random()) }];
+          return [
+            {
+              ...leased,
+              origin: report.origin,
+              ...afterFailure(attempted, report.error, report.retryable, now, random()),
+            },
+          ];
         });
         if (settled.length > 0) await settleFailures(tx, settled, now);
         return new Map<string, AfterFailure>(settled.map((outcome) => [keyOf(outcome), outcome]));
       });
-      if (outcomes.size > 0) wakeups.notify(changedTopic);
+      if (outcomes.size > 0) changed();
       if ([...outcomes.values()].some(({ state }) => state === 'scheduled')) onScheduled();
       const missed = reports.filter((report) => !outcomes.has(keyOf(report)));
       const verdict = missed.length > 0 ? await judge<JobState>(missed, 'error', 'error') : undefined;
@@ -104,13 +119,13 @@ export function createReports({ db, clock, wakeups, random, onScheduled }: Repor
     },
   });
 
-  const releases = createBatcher<Leased, void>({
+  const releases = createBatcher<Release, void>({
     maxItems: 500,
     maxInFlight: 1,
     run: async (reports) => {
-      const released = await releaseJobs(db, sortedById(reports));
+      const released = await releaseJobs(db, sortedById(reports), clock.now());
       for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
-      if (released.length > 0) wakeups.notify(changedTopic);
+      if (released.length > 0) changed();
       const tokens = new Map(released.map(({ id, token }) => [id, token]));
       const isReleased = ({ id, leaseToken }: Leased): boolean => tokens.get(id) === leaseToken;
       const missed = reports.filter((report) => !isReleased(report));

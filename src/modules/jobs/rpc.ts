@@ -3,6 +3,7 @@ import { AppError } from '../../errors.js';
 import type { Call } from '../../platform/rpc/call.js';
 import { errorInfo } from '../../platform/rpc/connect-error.js';
 import { type Service, service } from '../../platform/rpc/methods.js';
+import { originOf } from '../events/index.js';
 import type { CompletedInput, CompleteInput, FailInput, HeartbeatInput, HeldInput } from './desk.js';
 import { checkInteger, type ClaimedJob, type SubmitInput } from './jobs.js';
 import { type ClaimInput, claimRequest, type Jobs, type ListInput } from './service.js';
@@ -12,20 +13,23 @@ import type { WorkInput, WorkOutput } from './work-stream.js';
 /** JobService on the wire. Inputs are what the codec made of the messages of jobs.proto. */
 export function createJobRpc(jobs: Jobs): Service {
   return service(JobService, {
-    createJob: (input: SubmitInput) => jobs.submit(input),
+    createJob: (input: SubmitInput, call: Call) => jobs.submit(input, originOf(call)),
     getJob: async ({ id }: { id: string }) => ({ job: await jobs.get(id) }),
     listJobs: (input: ListInput) => jobs.list(input),
-    cancelJob: ({ id }: { id: string }) => jobs.cancel(id),
-    claimJobs: async (input: ClaimInput, call: Call) => ({ jobs: await jobs.claim(input, call.signal) }),
+    cancelJob: ({ id }: { id: string }, call: Call) => jobs.cancel(id, originOf(call)),
+    claimJobs: async (input: ClaimInput, call: Call) => ({
+      jobs: await jobs.claim(input, originOf(call), call.signal),
+    }),
     async heartbeatJob(input: HeartbeatInput) {
       const renewal = await jobs.heartbeat(input);
       if ('canceled' in renewal) return { cancelRequested: true };
       return { cancelRequested: false, leaseExpiresAt: renewal.leaseExpiresAt };
     },
-    completeJob: async (input: CompleteInput) => ({ job: await jobs.complete(input) }),
-    failJob: async (input: FailInput) => ({ job: await jobs.fail(input) }),
+    completeJob: async (input: CompleteInput, call: Call) => ({ job: await jobs.complete(input, originOf(call)) }),
+    failJob: async (input: FailInput, call: Call) => ({ job: await jobs.fail(input, originOf(call)) }),
     async *work(inputs: AsyncIterable<WorkMessage>, call: Call) {
-      for await (const output of jobs.work(checked(inputs), call.signal)) yield onWire(output, call.correlationId);
+      for await (const output of jobs.work(checked(inputs), originOf(call), call.signal))
+        yield onWire(output, call.correlationId);
     },
     async *watchJob({ id }: { id: string }, call: Call) {
       for await (const job of jobs.watch(id, call.signal)) yield { job };

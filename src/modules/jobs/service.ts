@@ -5,6 +5,7 @@ import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import { isId, type NewId } from '../../platform/ids.js';
 import type { Log } from '../../platform/log.js';
+import type { Origin } from '../events/index.js';
 import { type ClaimRequest, createClaimer } from './claimer.js';
 import { type CompleteInput, createDesk, type FailInput, type HeartbeatInput } from './desk.js';
 import { createHousekeeping } from './housekeeping.js';
@@ -34,6 +35,8 @@ export interface JobsDeps {
   readonly random: () => number;
   /** Aborts when the server is about to stop. */
   readonly stopping: AbortSignal;
+  /** Called after a commit with events in it. */
+  readonly appended: () => void;
   readonly pollMs: number;
   readonly retentionMs: number | undefined;
 }
@@ -50,15 +53,15 @@ export interface ClaimInput {
 
 /** The use cases of jobs. Everything rejects with AppErrors that name the field at fault. */
 export interface Jobs {
-  submit(input: SubmitInput): Promise<Submitted>;
+  submit(input: SubmitInput, origin: Origin): Promise<Submitted>;
   get(id: string): Promise<Job>;
   list(input: ListInput): Promise<{ readonly jobs: readonly Job[]; readonly nextCursor: string | undefined }>;
-  cancel(id: string): Promise<{ readonly id: string; readonly status: JobStatus }>;
-  claim(input: ClaimInput, signal: AbortSignal): Promise<ClaimedJob[]>;
+  cancel(id: string, origin: Origin): Promise<{ readonly id: string; readonly status: JobStatus }>;
+  claim(input: ClaimInput, origin: Origin, signal: AbortSignal): Promise<ClaimedJob[]>;
   heartbeat(input: HeartbeatInput): Promise<Renewal>;
-  complete(input: CompleteInput): Promise<Job>;
-  fail(input: FailInput): Promise<Job>;
-  work(inputs: AsyncIterable<WorkInput>, signal: AbortSignal): AsyncIterable<WorkOutput>;
+  complete(input: CompleteInput, origin: Origin): Promise<Job>;
+  fail(input: FailInput, origin: Origin): Promise<Job>;
+  work(inputs: AsyncIterable<WorkInput>, origin: Origin, signal: AbortSignal): AsyncIterable<WorkOutput>;
   watch(id: string, signal: AbortSignal): AsyncIterable<Job>;
   start(): void;
   stop(): Promise<void>;
@@ -72,12 +75,12 @@ export interface ListInput {
 }
 
 export function createJobs(deps: JobsDeps): Jobs {
-  const { db, clock, newId, wakeups, log, random, stopping, pollMs, retentionMs } = deps;
-  const housekeeping = createHousekeeping({ db, clock, wakeups, log, random, pollMs, retentionMs });
+  const { db, clock, newId, wakeups, log, random, stopping, appended, pollMs, retentionMs } = deps;
+  const housekeeping = createHousekeeping({ db, clock, wakeups, log, random, appended, pollMs, retentionMs });
   const onScheduled = housekeeping.scheduleChanged;
-  const submitter = createSubmitter({ db, clock, newId, wakeups, onScheduled });
-  const claimer = createClaimer({ db, clock, wakeups, log, stopping, pollMs });
-  const desk = createDesk(createReports({ db, clock, wakeups, random, onScheduled }));
+  const submitter = createSubmitter({ db, clock, newId, wakeups, onScheduled, appended });
+  const claimer = createClaimer({ db, clock, wakeups, log, stopping, appended, pollMs });
+  const desk = createDesk(createReports({ db, clock, wakeups, random, onScheduled, appended }));
   const watcher = createWatcher({ db, wakeups, log, pollMs });
 
   // Reads of concurrent callers share a query; each begins after its call came in, so it sees all that was committed.
@@ -96,13 +99,14 @@ export function createJobs(deps: JobsDeps): Jobs {
     return job;
   }
 
-  async function cancel(id: string) {
-    const was = isId('job', id) ? await cancelJob(db, id, clock.now()) : undefined;
+  async function cancel(id: string, origin: Origin) {
+    const was = isId('job', id) ? await cancelJob(db, id, clock.now(), origin) : undefined;
     if (was === undefined) {
       const { status } = await get(id);
       if (status !== 'canceled') throw invalidTransition(id, status, 'canceled');
     } else {
       log.info('job_canceled', { job_id: id, from: was });
+      appended();
       wakeups.notify(changedTopic);
       if (was === 'running') wakeups.notify(stoppedTopic);
     }
@@ -151,18 +155,18 @@ export function createJobs(deps: JobsDeps): Jobs {
       return { jobs: page, nextCursor: last && cursorOf(last.id) };
     },
     cancel,
-    claim: async (input, signal) => claimer.claim(claimRequest(input), signal),
+    claim: async (input, origin, signal) => claimer.claim({ ...claimRequest(input), origin }, signal),
     heartbeat: desk.heartbeat,
-    async complete(input) {
-      await desk.complete(input);
+    async complete(input, origin) {
+      await desk.complete(input, origin);
       return get(input.id);
     },
-    async fail(input) {
-      const state = await desk.fail(input);
+    async fail(input, origin) {
+      const state = await desk.fail(input, origin);
       log.info('job_failed', { job_id: input.id, reason: input.error?.code, retry: state === 'scheduled' });
       return get(input.id);
     },
-    work: (inputs, signal) => serveWorker(inputs, signal, { claimer, desk, watcher, log, stopping }),
+    work: (inputs, origin, signal) => serveWorker(inputs, origin, signal, { claimer, desk, watcher, log, stopping }),
     watch,
     start() {
       housekeeping.start();
@@ -180,7 +184,7 @@ function notFound(id: string): AppError {
 }
 
 /** Whose it is and what it may take; `kinds` sorted, so that workers that want the same are served together. */
-export function claimRequest(input: ClaimInput): ClaimRequest {
+export function claimRequest(input: ClaimInput): Omit<ClaimRequest, 'origin'> {
   checkName('worker_id', input.workerId);
   if (input.kinds.length === 0 || input.kinds.length > 50) throw invalidField('kinds', 'must name 1 to 50 kinds');
   input.kinds.forEach((kind, index) => checkName(`kinds[${index}]`, kind));

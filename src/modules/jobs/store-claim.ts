@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Db, Statement } from '../../platform/db/db.js';
 import type { ClaimedJob } from './jobs.js';
 import { JsonText } from '../../platform/json.js';
+import { appendMany, type Origin, originParams } from '../events/index.js';
 import { errorOf, type JobRow, stateIs } from './store.js';
 
 /** Taking jobs from the head of the queue. */
@@ -30,11 +31,24 @@ const claimWith = (first: string): string => `WITH picked AS MATERIALIZED (
     FROM numbered
     WHERE j.id = numbered.id AND j.id = ANY (ARRAY(SELECT id FROM picked)) AND ${stateIs('queued', 'numbered.id')}
     RETURNING j.id, j.kind, j.payload, j.error_code, j.error_message, j.priority, j.attempts, j.max_attempts, j.run_at,
-      j.timeout_sec, j.created_at, j.lease_expires_at, j.started_at, numbered.n
+      j.timeout_sec, j.created_at, j.lease_expires_at, j.started_at, j.worker_id, numbered.n
   ), noted AS (
     INSERT INTO jobs_claimed (check_at, job_ids)
     SELECT min(least(lease_expires_at, started_at + make_interval(secs => timeout_sec))), array_agg(id)
     FROM claimed HAVING count(*) > 0
+  ), recorded AS (
+    ${appendMany(
+      {
+        type: `'JobStarted'`,
+        from: 'claimed c',
+        at: '$6',
+        origin: '($9::integer[])[width_bucket(c.n - 1, $4::integer[]) + 1]',
+        originsAt: 10,
+        jobId: 'c.id',
+      },
+      `'{"status":"running","attempts":' || c.attempts || ',"started_at":"' || $8::text || '","worker_id":'
+        || to_json(c.worker_id) || '}'`,
+    )}
   )
   SELECT p.picked, c.n, c.id, c.kind, c.payload, c.error_code, c.error_message, c.priority, c.attempts, c.max_attempts, c.run_at,
     c.timeout_sec, c.created_at
@@ -61,6 +75,7 @@ export interface Demand {
   readonly workerId: string;
   readonly leaseSec: number;
   readonly max: number;
+  readonly origin: Origin;
 }
 
 /** One row for each job claimed, or a single one without a job. `picked`: as many were ready, also those that could not be claimed. */
@@ -97,6 +112,7 @@ export async function claimJobs(
   now: Date,
 ): Promise<{ readonly claimed: readonly ClaimedJob[][]; readonly met: boolean; readonly stale: boolean }> {
   let total = 0;
+  const origins = originParams(demands.map(({ origin }) => origin));
   const leaseTokens = demands.map(() => randomUUID());
   const upTo = demands.map(({ max }) => (total += max));
   const rows = await db.query<ClaimRow>(kinds.length === 1 ? claimOneKind : claimManyKinds, [
@@ -107,6 +123,9 @@ export async function claimJobs(
     leaseTokens,
     now.toISOString(),
     total,
+    now.toISOString(),
+    origins.index,
+    ...origins.values,
   ]);
   const picked = rows[0]?.picked ?? 0;
   // They come in no order.

@@ -1,4 +1,5 @@
 import type { Db, Statement, Tx } from '../../platform/db/db.js';
+import { appendMany, appendSame, type Origin, originParams } from '../events/index.js';
 import type { AfterFailure } from './jobs.js';
 import { type Leased, stateIs } from './store.js';
 
@@ -6,24 +7,36 @@ import { type Leased, stateIs } from './store.js';
 
 const complete: Statement = {
   name: 'jobs_complete',
-  text: `UPDATE jobs j SET state = 'done', result = coalesce(t.result, 'null')::json, error_code = NULL, error_message = NULL,
-      finished_at = $4, lease_expires_at = NULL
-    FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS t (id, token, result, n)
-    WHERE j.id = t.id AND j.id = ANY ($1) AND ${stateIs('running', 't.id')} AND j.lease_token = t.token
-    RETURNING t.n`,
+  text: `WITH done AS (
+      UPDATE jobs j SET state = 'done', result = coalesce(t.result, 'null')::json, error_code = NULL, error_message = NULL,
+        finished_at = $4, lease_expires_at = NULL
+      FROM unnest($1::text[], $2::text[], $3::text[], $6::integer[]) WITH ORDINALITY AS t (id, token, result, origin, n)
+      WHERE j.id = t.id AND j.id = ANY ($1) AND ${stateIs('running', 't.id')} AND j.lease_token = t.token
+      RETURNING j.id, t.n, t.origin
+    ), recorded AS (
+      ${appendSame(
+        { type: `'JobDone'`, from: 'done d', at: '$4', origin: 'd.origin', originsAt: 7, jobId: 'd.id' },
+        '$5::json',
+      )}
+    )
+    SELECT n FROM done`,
 };
 
 /** Answers those of the reports that completed their job. */
-export async function completeJobs<R extends Leased & { readonly result: string | undefined }>(
+export async function completeJobs<R extends Leased & { readonly result: string | undefined; readonly origin: Origin }>(
   db: Db,
   reports: readonly R[],
   now: Date,
 ): Promise<ReadonlySet<R>> {
+  const origins = originParams(reports.map(({ origin }) => origin));
   const rows = await db.query<{ n: number }>(complete, [
     reports.map(({ id }) => id),
     reports.map(({ leaseToken }) => leaseToken),
     reports.map(({ result }) => result ?? null),
     now.toISOString(),
+    JSON.stringify({ status: 'done', error: null, finished_at: now }),
+    origins.index,
+    ...origins.values,
   ]);
   return new Set(rows.flatMap(({ n }) => reports[n - 1] ?? []));
 }
@@ -62,9 +75,14 @@ const release: Statement = {
   text: `WITH released AS (
       UPDATE jobs j SET state = 'queued', attempts = j.attempts - 1, lease_token = NULL, lease_expires_at = NULL,
         worker_id = NULL, started_at = NULL
-      FROM unnest($1::text[], $2::text[]) AS t (id, token)
+      FROM unnest($1::text[], $2::text[], $4::integer[]) AS t (id, token, origin)
       WHERE j.id = t.id AND ${stateIs('running', 't.id')} AND j.lease_token = t.token
-      RETURNING j.id, j.kind, j.priority, j.run_at, t.token
+      RETURNING j.id, j.kind, j.priority, j.run_at, j.attempts, t.token, t.origin
+    ), recorded AS (
+      ${appendMany(
+        { type: `'JobQueued'`, from: 'released r', at: '$3', origin: 'r.origin', originsAt: 5, jobId: 'r.id' },
+        `'{"status":"queued","attempts":' || r.attempts || ',"started_at":null}'`,
+      )}
     ), ready AS (
       INSERT INTO jobs_ready (kind, priority, run_at, id) SELECT kind, priority, run_at, id FROM released
     )
@@ -74,9 +92,17 @@ const release: Statement = {
 /** Puts jobs back that were not begun, as if they had not been claimed. Answers them with the tokens they had. */
 export function releaseJobs(
   db: Db,
-  reports: readonly Leased[],
+  reports: readonly (Leased & { readonly origin: Origin })[],
+  now: Date,
 ): Promise<{ id: string; kind: string; token: string }[]> {
-  return db.query(release, [reports.map(({ id }) => id), reports.map(({ leaseToken }) => leaseToken)]);
+  const origins = originParams(reports.map(({ origin }) => origin));
+  return db.query(release, [
+    reports.map(({ id }) => id),
+    reports.map(({ leaseToken }) => leaseToken),
+    now.toISOString(),
+    origins.index,
+    ...origins.values,
+  ]);
 }
 
 export interface RunningRow {
@@ -108,10 +134,22 @@ const settle: Statement = {
         error_message = t.message, lease_expires_at = NULL,
         lease_token = CASE WHEN t.state = 'error' THEN j.lease_token END,
         finished_at = CASE WHEN t.state = 'error' THEN $6::timestamptz END
-      FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[])
-        AS t (id, state, run_at, code, message)
+      FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $7::text[], $8::integer[])
+        AS t (id, state, run_at, code, message, fields, origin)
       WHERE j.id = t.id
-      RETURNING j.id, j.kind, j.priority, j.run_at, j.state
+      RETURNING j.id, j.kind, j.priority, j.run_at, j.state, t.fields, t.origin
+    ), recorded AS (
+      ${appendMany(
+        {
+          type: `CASE s.state WHEN 'error' THEN 'JobFailed' ELSE 'JobRetrying' END`,
+          from: 'settled s',
+          at: '$6',
+          origin: 's.origin',
+          originsAt: 9,
+          jobId: 's.id',
+        },
+        's.fields',
+      )}
     ), ready AS (
       INSERT INTO jobs_ready (kind, priority, run_at, id)
       SELECT kind, priority, run_at, id FROM settled WHERE state = 'queued'
@@ -124,9 +162,10 @@ const settle: Statement = {
 /** Writes what became of locked jobs whose attempt failed. */
 export async function settleFailures(
   tx: Tx,
-  outcomes: readonly (AfterFailure & { readonly id: string })[],
+  outcomes: readonly (AfterFailure & { readonly id: string; readonly origin: Origin })[],
   now: Date,
 ): Promise<void> {
+  const origins = originParams(outcomes.map(({ origin }) => origin));
   await tx.query(settle, [
     outcomes.map(({ id }) => id),
     outcomes.map(({ state }) => state),
@@ -134,5 +173,16 @@ export async function settleFailures(
     outcomes.map(({ error }) => error.code),
     outcomes.map(({ error }) => error.message),
     now.toISOString(),
+    outcomes.map((outcome) => JSON.stringify(settledFields(outcome, now))),
+    origins.index,
+    ...origins.values,
   ]);
+}
+
+/** What the ledger says of a job whose attempt failed. */
+function settledFields(outcome: AfterFailure, now: Date) {
+  const { error } = outcome;
+  return 'runAt' in outcome
+    ? { status: 'queued', error, run_at: outcome.runAt }
+    : { status: 'error', error, finished_at: now };
 }

@@ -1,5 +1,6 @@
 import type { Db, Statement } from '../../platform/db/db.js';
 import { JsonText } from '../../platform/json.js';
+import { appendEach, type Origin, originParams } from '../events/index.js';
 import { type Job, type JobState, type NewJob, statusOf } from './jobs.js';
 
 /**
@@ -66,18 +67,52 @@ function optionalJson(text: string | null): JsonText | undefined {
   return text === null ? undefined : new JsonText(text);
 }
 
-export type IdentifiedJob = NewJob & { readonly id: string };
+/** A job to be stored, and who wants it. */
+export type IdentifiedJob = NewJob & { readonly id: string; readonly origin: Origin };
+
+/** Columns of a job as it is submitted, with what the ledger says of it. */
+const given = [
+  ['id', 'text'],
+  ['kind', 'text'],
+  ['state', 'text'],
+  ['payload', 'text'],
+  ['priority', 'smallint'],
+  ['run_at', 'timestamptz'],
+  ['max_attempts', 'integer'],
+  ['timeout_sec', 'integer'],
+  ['key', 'text'],
+  ['hash', 'bytea'],
+  ['origin', 'integer'],
+  ['fields', 'text'],
+] as const;
+const givenNames = given.map(([name]) => name).join(', ');
+/** A row for each job, of arrays; or the one row of plain values, which Postgres is through with a tenth sooner. */
+const manyGiven = `SELECT * FROM unnest(${given.map(([, type], n) => `$${n + 1}::${type}[]`).join(', ')})`;
+const oneGiven = `VALUES (${given.map(([, type], n) => `$${n + 1}::${type}`).join(', ')})`;
+const createdAt = `$${given.length + 1}`;
 
 /** `conflict` is what to do about a job that is there under its idempotency key. */
-const insertWith = (conflict: string): string => `WITH inserted AS (
+const insertWith = (rows: string, conflict: string): string => `WITH given (${givenNames}) AS MATERIALIZED (
+    ${rows}
+  ), inserted AS (
     INSERT INTO jobs
       (id, kind, state, payload, priority, run_at, max_attempts, timeout_sec, created_at, idempotency_key, request_hash)
-    SELECT t.id, t.kind, t.state, t.payload::json, t.priority, t.run_at, t.max_attempts, t.timeout_sec, $9, t.key, t.hash
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::timestamptz[], $7::integer[],
-      $8::integer[], $10::text[], $11::bytea[])
-      AS t (id, kind, state, payload, priority, run_at, max_attempts, timeout_sec, key, hash)
+    SELECT g.id, g.kind, g.state, g.payload::json, g.priority, g.run_at, g.max_attempts, g.timeout_sec, ${createdAt}, g.key, g.hash
+    FROM given g
     ${conflict}
     RETURNING id, kind, state, priority, run_at
+  ), recorded AS (
+    ${appendEach(
+      {
+        type: `'JobQueued'`,
+        from: 'inserted i JOIN given g ON g.id = i.id',
+        at: createdAt,
+        origin: 'g.origin',
+        originsAt: given.length + 2,
+        jobId: 'i.id',
+      },
+      'g.fields::json',
+    )}
   ), ready AS (
     INSERT INTO jobs_ready (kind, priority, run_at, id)
     SELECT kind, priority, run_at, id FROM inserted WHERE state = 'queued'
@@ -86,17 +121,20 @@ const insertWith = (conflict: string): string => `WITH inserted AS (
   )
   SELECT id FROM inserted`;
 
-const insert: Statement = { name: 'jobs_insert', text: insertWith('') };
-
-const insertKeyed: Statement = {
-  name: 'jobs_insert_keyed',
-  text: insertWith('ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING'),
-};
+const unlessThere = 'ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING';
+const inserts = {
+  one: { name: 'jobs_insert_one', text: insertWith(oneGiven, '') },
+  many: { name: 'jobs_insert_many', text: insertWith(manyGiven, '') },
+  oneKeyed: { name: 'jobs_insert_one_keyed', text: insertWith(oneGiven, unlessThere) },
+  manyKeyed: { name: 'jobs_insert_many_keyed', text: insertWith(manyGiven, unlessThere) },
+} satisfies Record<string, Statement>;
 
 /** Inserts the jobs and answers the ids of those that were not there yet under their idempotency key. */
 export async function insertJobs(db: Db, jobs: readonly IdentifiedJob[], now: Date): Promise<ReadonlySet<string>> {
   const keyed = jobs.some((job) => job.idempotencyKey !== undefined);
-  const rows = await db.query<{ id: string }>(keyed ? insertKeyed : insert, [
+  const one = jobs.length === 1;
+  const origins = originParams(jobs.map(({ origin }) => origin));
+  const columns: readonly (readonly unknown[])[] = [
     jobs.map((job) => job.id),
     jobs.map((job) => job.kind),
     jobs.map((job) => job.state),
@@ -105,11 +143,32 @@ export async function insertJobs(db: Db, jobs: readonly IdentifiedJob[], now: Da
     jobs.map((job) => job.runAt.toISOString()),
     jobs.map((job) => job.maxAttempts),
     jobs.map((job) => job.timeoutSec ?? null),
-    now.toISOString(),
     jobs.map((job) => job.idempotencyKey ?? null),
     jobs.map((job) => job.requestHash ?? null),
+    origins.index,
+    jobs.map((job) => JSON.stringify(queuedFields(job, now))),
+  ];
+  const statement = keyed ? (one ? inserts.oneKeyed : inserts.manyKeyed) : one ? inserts.one : inserts.many;
+  const rows = await db.query<{ id: string }>(statement, [
+    ...columns.map((column) => (one ? column[0] : column)),
+    now.toISOString(),
+    ...origins.values,
   ]);
   return new Set(rows.map(({ id }) => id));
+}
+
+/** What the ledger says of a new job. */
+function queuedFields(job: NewJob, now: Date) {
+  return {
+    kind: job.kind,
+    status: 'queued',
+    priority: job.priority,
+    attempts: 0,
+    max_attempts: job.maxAttempts,
+    run_at: job.runAt,
+    timeout_sec: job.timeoutSec ?? null,
+    created_at: now,
+  };
 }
 
 const byKey: Statement = {
@@ -177,6 +236,11 @@ const cancel: Statement = {
       FROM open WHERE j.id = open.id RETURNING j.id, open.state AS was
     ), noted AS (
       INSERT INTO jobs_failed (id) SELECT id FROM canceled
+    ), recorded AS (
+      ${appendEach(
+        { type: `'JobCanceled'`, from: 'canceled c', at: '$2', origin: '0', originsAt: 4, jobId: 'c.id' },
+        '$3::json',
+      )}
     )
     SELECT was FROM canceled`,
 };
@@ -196,8 +260,14 @@ const forget: Statement = {
  * Answers the state it was in, or undefined when there was nothing to cancel. What waits for the job is cleared away in a
  * second transaction: a claim locks the rows in the other order, and a claim that comes in between finds the job canceled.
  */
-export async function cancelJob(db: Db, id: string, now: Date): Promise<JobState | undefined> {
-  const [row] = await db.query<{ was: JobState }>(cancel, [id, now.toISOString()]);
+export async function cancelJob(db: Db, id: string, now: Date, origin: Origin): Promise<JobState | undefined> {
+  const fields = JSON.stringify({ status: 'canceled', finished_at: now });
+  const [row] = await db.query<{ was: JobState }>(cancel, [
+    id,
+    now.toISOString(),
+    fields,
+    ...originParams([origin]).values,
+  ]);
   if (row !== undefined && row.was !== 'running') await db.query(forget, [id]);
   return row?.was;
 }

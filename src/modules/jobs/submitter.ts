@@ -4,6 +4,7 @@ import { createBatcher } from '../../platform/db/batcher.js';
 import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import type { NewId } from '../../platform/ids.js';
+import type { Origin } from '../events/index.js';
 import { queuedTopic } from './claimer.js';
 import { type JobStatus, newJob, statusOf, type SubmitInput } from './jobs.js';
 import { findByKeys, type IdentifiedJob, insertJobs, type KeyedRow } from './store.js';
@@ -21,11 +22,13 @@ export interface SubmitterDeps {
   readonly wakeups: Wakeups;
   /** Called when jobs wait for their run_at. */
   readonly onScheduled: () => void;
+  /** Called after a commit with events in it. */
+  readonly appended: () => void;
 }
 
 /** Stores new jobs, those of concurrent callers in one statement and one commit. Rejects with what newJob throws, or
  * `conflict` for another request under the same idempotency key. */
-export function createSubmitter({ db, clock, newId, wakeups, onScheduled }: SubmitterDeps) {
+export function createSubmitter({ db, clock, newId, wakeups, onScheduled, appended }: SubmitterDeps) {
   const inserts = createBatcher<IdentifiedJob, Submitted>({
     maxItems: 500,
     maxInFlight: 2,
@@ -33,6 +36,7 @@ export function createSubmitter({ db, clock, newId, wakeups, onScheduled }: Subm
     maxWeight: 4 * 1024 * 1024,
     run: async (jobs) => {
       const inserted = await insertJobs(db, jobs, clock.now());
+      if (inserted.size > 0) appended();
       announce(jobs.filter(({ id }) => inserted.has(id)));
       const keys = jobs.flatMap((job) =>
         inserted.has(job.id) || job.idempotencyKey === undefined ? [] : [job.idempotencyKey],
@@ -58,8 +62,8 @@ export function createSubmitter({ db, clock, newId, wakeups, onScheduled }: Subm
   }
 
   return {
-    async submit(input: SubmitInput): Promise<Submitted> {
-      return inserts.submit({ ...newJob(input, clock.now()), id: newId('job') });
+    async submit(input: SubmitInput, origin: Origin): Promise<Submitted> {
+      return inserts.submit({ ...newJob(input, clock.now()), id: newId('job'), origin });
     },
   };
 }

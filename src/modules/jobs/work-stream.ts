@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.js';
 import type { Log } from '../../platform/log.js';
+import type { Origin } from '../events/index.js';
 import type { Claimer, ClaimRequest } from './claimer.js';
 import type { CompletedInput, Desk, FailInput, HeldInput } from './desk.js';
 import { type ClaimedJob, type JobStatus, statusOf } from './jobs.js';
@@ -68,6 +69,7 @@ const maxPayload = 512 * 1024;
  */
 export async function* serveWorker(
   inputs: AsyncIterable<WorkInput>,
+  origin: Origin,
   signal: AbortSignal,
   deps: WorkStreamDeps,
 ): AsyncIterable<WorkOutput> {
@@ -104,7 +106,7 @@ export async function* serveWorker(
     claiming = true;
     try {
       while (!over.signal.aborted && !stopping.aborted && wantsMore()) {
-        const request: ClaimRequest = { ...start, max: room(), waitMs };
+        const request: ClaimRequest = { ...start, max: room(), waitMs, origin };
         waiting = new AbortController();
         const jobs = await claimer.claim(request, waiting.signal);
         for (const { id, leaseToken } of jobs) held.set(id, leaseToken);
@@ -151,7 +153,7 @@ export async function* serveWorker(
   async function settleAll(reports: readonly CompletedInput[]): Promise<void> {
     reporting += 1;
     reports.forEach(beginReport);
-    const outcomes = await desk.completeAll(reports);
+    const outcomes = await desk.completeAll(reports, origin);
     reports.forEach((report, index) => {
       const refused = outcomes[index];
       if (refused instanceof Error) return refuse(report, refused);
@@ -216,8 +218,9 @@ export async function* serveWorker(
       } else {
         if (start === undefined) throw new AppError('invalid_request', 'start: must be the first message');
         if (input.completed.length > 0) void settleAll(input.completed);
-        for (const report of input.failed) void settle(report, () => desk.fail(report).then(statusOf));
-        for (const report of input.released) void settle(report, () => desk.release(report).then(() => 'queued'));
+        for (const report of input.failed) void settle(report, () => desk.fail(report, origin).then(statusOf));
+        for (const report of input.released)
+          void settle(report, () => desk.release(report, origin).then(() => 'queued'));
         for (const report of input.held) void renew(report);
         const fewer = input.capacity !== undefined && input.capacity < capacity;
         capacity = input.capacity ?? capacity;
@@ -273,7 +276,7 @@ export async function* serveWorker(
     // A worker that ended its side is done with them. One whose connection broke, or that was told to leave because the
     // server stops, may come back while its leases run.
     if (ended === 'cleanly' && !signal.aborted && !stopping.aborted) {
-      await Promise.allSettled(left.map((lease) => desk.release(lease)));
+      await Promise.allSettled(left.map((lease) => desk.release(lease, origin)));
     }
     if (start !== undefined) log.info('worker_disconnected', { worker_id: start.workerId, held: left.length });
   }

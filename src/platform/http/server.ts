@@ -41,6 +41,8 @@ export interface HttpServerOptions {
 
 const maxHeaderBytes = 32 * 1024;
 const maxConcurrentStreams = 1000;
+/** How long a reader of a stream may take nothing while there is something to tell. */
+const stallMs = 10_000;
 
 /** REST, Connect, gRPC and gRPC-Web on one port. Throws when two routes clash. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
@@ -125,7 +127,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     // Bodies stay bytes here: the gateway decides what it takes and says what is wrong with the rest.
     rest.removeAllContentTypeParsers();
     rest.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-    const gateway = createGateway(routesOf(services), options.plainRoutes, dispatch);
+    const gateway = createGateway(routesOf(services), options.plainRoutes, dispatch, { dispatch, log, stallMs });
     rest.all('*', (request, reply) => gateway(request, reply));
     rest.setNotFoundHandler((request, reply) => gateway(request, reply));
   });

@@ -2,7 +2,7 @@ import { AppError } from '../../errors.js';
 import type { Credentials, Principal } from '../auth/principal.js';
 
 /** By which way in a call came; the ledger calls it the source. */
-export type Source = 'Rest' | 'Rpc';
+export type Source = 'Rest' | 'Rpc' | 'Cli';
 
 /** What a transport knows of a call before it is let in. */
 export interface CallInit {

@@ -6,6 +6,7 @@ import type { Plain } from '../../rpc/codec.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
 import { callInitOf } from '../call-init.js';
 import { type Bind, createBind } from './bind.js';
+import { eventStreamHandle, type EventStreamOptions } from './event-stream.js';
 import { fieldWriter, restJson } from './rest-json.js';
 import { createRouter } from './router.js';
 import type { Route } from './routes.js';
@@ -18,7 +19,12 @@ export interface PlainRoute {
   handle(request: FastifyRequest, reply: FastifyReply): unknown;
 }
 
-type Handle = (request: FastifyRequest, reply: FastifyReply, segments: readonly string[], query: string) => unknown;
+export type Handle = (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  segments: readonly string[],
+  query: string,
+) => unknown;
 
 interface Entry {
   readonly method: string;
@@ -30,9 +36,18 @@ interface Entry {
  * Answers every request that is no RPC path: by the route table, with 404, 405 and OPTIONS told from the same table.
  * Throws when two routes clash.
  */
-export function createGateway(routes: readonly Route[], plain: readonly PlainRoute[], dispatch: Dispatch) {
+export function createGateway(
+  routes: readonly Route[],
+  plain: readonly PlainRoute[],
+  dispatch: Dispatch,
+  streams: EventStreamOptions,
+) {
   const entries: Entry[] = [
-    ...routes.map((route) => ({ method: route.method, template: route.template, handle: rpcHandle(route, dispatch) })),
+    ...routes.map((route) => ({
+      method: route.method,
+      template: route.template,
+      handle: route.stream === undefined ? rpcHandle(route, dispatch) : eventStreamHandle(route, route.stream, streams),
+    })),
     ...plain.map((route) => ({
       method: route.method,
       template: parseTemplate(route.path),

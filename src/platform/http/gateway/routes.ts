@@ -18,14 +18,25 @@ export interface Route {
   readonly status: number;
   /** The path of the created resource, its variables being fields of the answer. */
   readonly location: Template | undefined;
+  /** For a server stream, which is served as server-sent events. */
+  readonly stream: StreamRoute | undefined;
 }
 
-/** The routes of the services' unary methods that have a REST path. Throws for a binding that names no such field. */
+export interface StreamRoute {
+  /** The list field of a message whose items are the events. */
+  readonly items: DescField & { readonly message: DescMessage };
+  /** The field of an item that is the event's id. */
+  readonly eventId: DescField;
+  /** The field of the request that a Last-Event-ID header sets. */
+  readonly lastEventId: DescField;
+}
+
+/** The routes of the methods that have a REST path. Throws for a binding that names no such field. */
 export function routesOf(services: readonly Service[]): readonly Route[] {
   return services.flatMap((service) =>
     service.methods.flatMap((rpc) => {
       if (!hasOption(rpc.desc, httpOption)) return [];
-      if (rpc.desc.methodKind !== 'unary') throw new Error(`${rpc.path}: only unary methods can have a REST path`);
+      if (rpc.desc.methodKind === 'bidi_streaming') throw new Error(`${rpc.path}: streams both ways have no REST path`);
       const rule = getOption(rpc.desc, httpOption);
       return [rule, ...rule.additionalBindings].map((binding) => routeOf(rpc, binding));
     }),
@@ -37,7 +48,7 @@ function routeOf(rpc: Method, rule: HttpRule): Route {
   const template = parseTemplate(path);
   for (const variable of template.variables) checkVariable(rpc, rpc.desc.input, variable);
   const answer = rule.responseBody === '' ? undefined : fieldOf(rpc, rpc.desc.output, rule.responseBody);
-  const { status, location } = answerOf(rpc);
+  const { status, location, eventId, lastEventId } = answerOf(rpc);
   return {
     method,
     template,
@@ -46,6 +57,18 @@ function routeOf(rpc: Method, rule: HttpRule): Route {
     answer,
     status,
     location: locationOf(rpc, location, answer),
+    stream: rpc.desc.methodKind === 'server_streaming' ? streamOf(rpc, answer, eventId, lastEventId) : undefined,
+  };
+}
+
+function streamOf(rpc: Method, items: DescField | undefined, eventId: string, lastEventId: string): StreamRoute {
+  if (items?.fieldKind !== 'list' || items.listKind !== 'message') {
+    throw new Error(`${rpc.path}: the response_body of a stream is a list of messages`);
+  }
+  return {
+    items,
+    eventId: fieldOf(rpc, items.message, eventId),
+    lastEventId: fieldOf(rpc, rpc.desc.input, lastEventId),
   };
 }
 
@@ -74,9 +97,10 @@ function patternOf(rpc: Method, rule: HttpRule): { method: string; path: string 
   }
 }
 
-function answerOf(rpc: Method): { status: number; location: string } {
+function answerOf(rpc: Method): { status: number; location: string; eventId: string; lastEventId: string } {
   const answer = hasOption(rpc.desc, answerOption) ? getOption(rpc.desc, answerOption) : undefined;
-  return { status: answer?.status || 200, location: answer?.location ?? '' };
+  const { status = 0, location = '', eventId = '', lastEventId = '' } = answer ?? {};
+  return { status: status || 200, location, eventId, lastEventId };
 }
 
 function locationOf(rpc: Method, location: string, answer: DescField | undefined): Template | undefined {

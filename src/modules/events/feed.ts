@@ -1,0 +1,192 @@
+import type { Db } from '../../platform/db/db.js';
+import type { Wakeups } from '../../platform/db/wakeups.js';
+import type { Log } from '../../platform/log.js';
+import { createLoop } from '../../platform/loop.js';
+import { type Event, type Filter, fits, isUnfiltered } from './events.js';
+import { expired } from './expired.js';
+import { readEvents, readExtent } from './store.js';
+
+/** Announced when events have been numbered. */
+export const numberedTopic = 'events_numbered';
+
+/** Consecutive events that go together; the same object for all who get the same. */
+export interface Batch {
+  readonly events: readonly Event[];
+}
+
+/**
+ * Reads each new event once for all subscribers of this server and keeps the latest ones at hand. A subscriber has no queue,
+ * but a place in the ledger: one who is slower than the others falls behind by himself and reads from the database what is no
+ * longer at hand, so that he costs no memory and nobody else's time.
+ */
+export interface Feed {
+  /**
+   * Every event after `after` that fits, in order, for as long as the signal lets it. The caller has checked that `after` is in
+   * the ledger. Throws `invalid_request` when the reader is so slow that what comes next has expired.
+   */
+  follow(after: number, filter: Filter, signal: AbortSignal): AsyncIterable<Batch>;
+  /** How many are following now. */
+  readonly followers: number;
+  start(): void;
+  stop(): Promise<void>;
+}
+
+export interface FeedDeps {
+  readonly db: Db;
+  readonly wakeups: Wakeups;
+  readonly log: Log;
+  readonly pollMs: number;
+}
+
+const page = 1000;
+/** What is kept at hand: so many events, of so many characters of payload. */
+const keptEvents = 10_000;
+const keptSize = 8 * 1024 * 1024;
+const noFilter: Filter = {
+  types: [],
+  source: undefined,
+  taskId: undefined,
+  reviewId: undefined,
+  repoId: undefined,
+  sessionId: undefined,
+  jobId: undefined,
+};
+
+interface Kept extends Batch {
+  readonly first: number;
+  readonly last: number;
+  readonly size: number;
+}
+
+export function createFeed({ db, wakeups, log, pollMs }: FeedDeps): Feed {
+  let kept: Kept[] = [];
+  let keptCount = 0;
+  let keptChars = 0;
+  /** The last event that was read. All after `from` are at hand. */
+  let head = 0;
+  let from = 0;
+  const waiting = new Set<() => void>();
+  let followers = 0;
+
+  function keep(events: readonly Event[]): void {
+    const first = events[0]?.seq ?? 0;
+    const last = events.at(-1)?.seq ?? 0;
+    const size = events.reduce((sum, { payload }) => sum + payload.text.length, 0);
+    kept.push({ events, first, last, size });
+    keptCount += events.length;
+    keptChars += size;
+    head = last;
+    let dropped = 0;
+    while (kept.length - dropped > 1 && (keptCount > keptEvents || keptChars > keptSize)) {
+      const oldest = kept[dropped++];
+      if (oldest === undefined) break;
+      keptCount -= oldest.events.length;
+      keptChars -= oldest.size;
+      from = oldest.last;
+    }
+    if (dropped > 0) kept = kept.slice(dropped);
+  }
+
+  const tail = createLoop({
+    name: 'event_feed',
+    log,
+    intervalMs: pollMs,
+    run: async () => {
+      if (followers === 0) return undefined;
+      const { events } = await readEvents(db, { after: head, before: farthest, limit: page, from: 'oldest' }, noFilter);
+      if (events.length === 0) return undefined;
+      const next = events[0]?.seq;
+      // Expired before this server came to read them, after it had been stopped for long.
+      if (next !== head + 1) {
+        kept = [];
+        keptCount = keptChars = 0;
+        from = (next ?? 1) - 1;
+      }
+      keep(events);
+      wakeAll();
+      return events.length === page ? 0 : undefined;
+    },
+  });
+  const unlisten = wakeups.on(numberedTopic, () => followers > 0 && tail.wake());
+
+  /** The first one to follow after a while without anybody, during which nothing was read. */
+  async function awake(): Promise<void> {
+    const { head: now } = await readExtent(db);
+    if (now <= head) return;
+    kept = [];
+    keptCount = keptChars = 0;
+    head = from = now;
+    wakeAll();
+  }
+
+  function wakeAll(): void {
+    const all = [...waiting];
+    waiting.clear();
+    for (const wake of all) wake();
+  }
+
+  /** What is at hand after `cursor`, in the batches in which it came. */
+  function atHand(cursor: number): readonly Batch[] {
+    let first = kept.length;
+    while (first > 0 && (kept[first - 1]?.last ?? 0) > cursor) first -= 1;
+    return kept.slice(first).map((batch) => {
+      if (batch.first > cursor) return batch;
+      return { events: batch.events.slice(cursor - batch.first + 1) };
+    });
+  }
+
+  async function* follow(after: number, filter: Filter, signal: AbortSignal): AsyncIterable<Batch> {
+    const all = isUnfiltered(filter);
+    let cursor = after;
+    let wake: () => void = () => undefined;
+    const leave = (): void => wake();
+    signal.addEventListener('abort', leave, { once: true });
+    followers += 1;
+    try {
+      if (followers === 1) await awake();
+      while (!signal.aborted) {
+        if (cursor >= head) {
+          await new Promise<void>((resolve) => waiting.add((wake = resolve)));
+          waiting.delete(wake);
+        } else if (cursor >= from) {
+          for (const batch of atHand(cursor)) {
+            // While it was being written, others have come, and this one may have gone from our hands; it is still whole.
+            cursor = batch.events.at(-1)?.seq ?? cursor;
+            if (all) yield batch;
+            else {
+              const events = batch.events.filter((event) => fits(event, filter));
+              if (events.length > 0) yield { events };
+            }
+            if (signal.aborted) return;
+          }
+        } else {
+          const upTo = head;
+          const range = { after: cursor, before: upTo + 1, limit: page, from: 'oldest' } as const;
+          const { events, oldest } = await readEvents(db, range, filter);
+          if (oldest > cursor + 1) throw expired(cursor, oldest);
+          cursor = events.length < page ? upTo : (events.at(-1)?.seq ?? upTo);
+          if (events.length > 0) yield { events };
+        }
+      }
+    } finally {
+      followers -= 1;
+      waiting.delete(wake);
+      signal.removeEventListener('abort', leave);
+    }
+  }
+
+  return {
+    follow,
+    get followers() {
+      return followers;
+    },
+    start: () => tail.start(),
+    async stop() {
+      unlisten();
+      await tail.stop();
+    },
+  };
+}
+
+/** Beyond every event there will be. */
+export const farthest = Number.MAX_SAFE_INTEGER;

@@ -1,0 +1,137 @@
+import { AppError, invalidField } from '../../errors.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Db } from '../../platform/db/db.js';
+import type { Wakeups } from '../../platform/db/wakeups.js';
+import type { Log } from '../../platform/log.js';
+import { createLoop } from '../../platform/loop.js';
+import { type Event, type FilterInput, filterOf } from './events.js';
+import { expired } from './expired.js';
+import { type Batch, createFeed, farthest } from './feed.js';
+import { createSequencer } from './sequencer.js';
+import { expireEvents, readEvents, readExtent } from './store.js';
+
+export interface EventsDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly wakeups: Wakeups;
+  readonly log: Log;
+  /** Aborts when the server is about to stop. */
+  readonly stopping: AbortSignal;
+  readonly pollMs: number;
+  /** How long events are kept; undefined: for ever. */
+  readonly retentionMs: number | undefined;
+  /** How many of the newest are kept; undefined: all. */
+  readonly retentionCount: number | undefined;
+}
+
+type Optional<T> = T | null | undefined;
+
+export type PageInput = FilterInput & {
+  readonly after?: Optional<number>;
+  readonly before?: Optional<number>;
+  readonly limit?: Optional<number>;
+};
+export type SubscribeInput = FilterInput & { readonly after?: Optional<number> };
+
+/** The ledger. Everything rejects with AppErrors that name the field at fault. */
+export interface Events {
+  /** Call after a commit with events in it. */
+  appended(): void;
+  /** Newest first, up to what was committed before the call. */
+  list(input: PageInput): Promise<readonly Event[]>;
+  /** Oldest first, up to what was committed before the call. */
+  replay(input: PageInput): Promise<readonly Event[]>;
+  /** The first batch is empty and comes at once: nothing that comes after it is missed. */
+  subscribe(input: SubscribeInput, signal: AbortSignal): AsyncIterable<Batch>;
+  start(): void;
+  stop(): Promise<void>;
+}
+
+const defaultLimit = 100;
+const maxLimit = 1000;
+const retentionPage = 1000;
+const retentionEveryMs = 10_000;
+
+export function createEvents(deps: EventsDeps): Events {
+  const { db, clock, wakeups, log, stopping, pollMs, retentionMs, retentionCount } = deps;
+  const feed = createFeed({ db, wakeups, log, pollMs });
+  const sequencer = createSequencer({ db, wakeups, log, pollMs, hurried: () => feed.followers > 0 });
+
+  const retention = createLoop({
+    name: 'event_retention',
+    log,
+    intervalMs: retentionEveryMs,
+    run: async () => {
+      if (retentionMs === undefined && retentionCount === undefined) return undefined;
+      const since = retentionMs === undefined ? undefined : new Date(clock.now().getTime() - retentionMs);
+      const count = await expireEvents(db, { since, newest: retentionCount }, retentionPage);
+      if (count > 0) log.info('events_expired', { count });
+      return count === retentionPage ? 0 : undefined;
+    },
+  });
+
+  return {
+    appended: () => sequencer.appended(),
+    async list(input) {
+      const range = { ...pageOf(input), after: input.after ?? 0, from: 'newest' as const };
+      const filter = filterOf(input);
+      await sequencer.flush();
+      return (await readEvents(db, range, filter)).events;
+    },
+    async replay(input) {
+      const range = { ...pageOf(input), after: input.after ?? 0, from: 'oldest' as const };
+      const filter = filterOf(input);
+      await sequencer.flush();
+      const { events, oldest } = await readEvents(db, range, filter);
+      if (isGiven(input.after) && oldest > input.after + 1) throw expired(input.after, oldest);
+      return events;
+    },
+    async *subscribe(input, signal) {
+      checkSeq('after', input.after);
+      const filter = filterOf(input);
+      await sequencer.flush();
+      const { head, oldest } = await readExtent(db);
+      const after = input.after ?? head;
+      if (oldest > after + 1) throw expired(after, oldest);
+      if (after > head) throw invalidField('after', `the newest event is ${head}`, { after, newest_seq: head });
+      yield { events: [] };
+      const over = new AbortController();
+      const stop = (): void => over.abort();
+      signal.addEventListener('abort', stop, { once: true });
+      stopping.addEventListener('abort', stop, { once: true });
+      try {
+        if (!signal.aborted && !stopping.aborted) yield* feed.follow(after, filter, over.signal);
+      } finally {
+        signal.removeEventListener('abort', stop);
+        stopping.removeEventListener('abort', stop);
+      }
+      if (stopping.aborted) {
+        throw new AppError('unavailable', 'The server is stopping; go on after the last event that you have seen.');
+      }
+    },
+    start() {
+      sequencer.start();
+      feed.start();
+      retention.start();
+    },
+    async stop() {
+      await Promise.all([sequencer.stop(), feed.stop(), retention.stop()]);
+    },
+  };
+}
+
+function isGiven(number: Optional<number>): number is number {
+  return number !== undefined && number !== null;
+}
+
+function checkSeq(field: string, seq: Optional<number>): void {
+  if (isGiven(seq) && seq < 0) throw invalidField(field, 'must be 0 or more');
+}
+
+function pageOf({ after, before, limit }: PageInput): { readonly before: number; readonly limit: number } {
+  checkSeq('after', after);
+  checkSeq('before', before);
+  const most = limit ?? defaultLimit;
+  if (most < 1 || most > maxLimit) throw invalidField('limit', `must be between 1 and ${maxLimit}`);
+  return { before: before ?? farthest, limit: most };
+}

@@ -1,0 +1,75 @@
+import type { Origin } from './events.js';
+
+/**
+ * The SQL with which a statement of another module records its events in its own transaction: as one more of its common
+ * table expressions. The rows that changed come first and their events second, so that events of one row are in the order
+ * of its changes: a later change waits for the row, and draws the id of its event when it has it.
+ */
+export interface Append {
+  /** SQL for the type. */
+  readonly type: string;
+  /** What follows FROM: a row for each job. */
+  readonly from: string;
+  /** SQL for the time. */
+  readonly at: string;
+  /** SQL for the number of a row's origin in `originParams().index`; 0 where all rows have the same. */
+  readonly origin: string;
+  /** The number of the first of the four parameters of `originParams().values`. */
+  readonly originsAt: number;
+  /** SQL for the job's id. */
+  readonly jobId: string;
+}
+
+const columns = 'at, type, source, actor_kind, actor_id, correlation_id';
+
+function commonOf({ type, at, origin, originsAt }: Append): string {
+  const part = (parameter: number): string => `($${originsAt + parameter}::text[])[${origin} + 1]`;
+  return `${at}, ${type}, ${part(0)}, ${part(1)}, ${part(2)}, ${part(3)}`;
+}
+
+/** An event for each row. `payload` is SQL for JSON: the fields of the job that have changed, as they are now. */
+export function appendEach(append: Append, payload: string): string {
+  return `INSERT INTO events_new (count, ${columns}, job_ids, payload)
+    SELECT 1, ${commonOf(append)}, ARRAY[${append.jobId}], ${payload} FROM ${append.from}`;
+}
+
+/** The same where many rows have the same origin: they share a row of the table. `payload` is SQL for text. */
+export function appendMany(append: Append, payload: string): string {
+  return `INSERT INTO events_new (count, ${columns}, job_ids, payloads)
+    SELECT count(*), ${commonOf(append)}, array_agg(${append.jobId}), array_agg(${payload})
+    FROM ${append.from} GROUP BY ${groupsOf(append)}`;
+}
+
+/** The same where all have the same payload: JSON of a parameter. */
+export function appendSame(append: Append, payload: string): string {
+  return `INSERT INTO events_new (count, ${columns}, job_ids, payload)
+    SELECT count(*), ${commonOf(append)}, array_agg(${append.jobId}), ${payload}
+    FROM ${append.from} GROUP BY ${groupsOf(append)}`;
+}
+
+function groupsOf({ type, origin }: Append): string {
+  return type.startsWith("'") ? origin : `${origin}, ${type}`;
+}
+
+/** The origins of a statement's rows: each different one once, as four parameters, and its number for each row. */
+export function originParams(origins: readonly Origin[]): {
+  readonly index: readonly number[];
+  readonly values: readonly (readonly (string | null)[])[];
+} {
+  const numbers = new Map<Origin, number>();
+  const index = origins.map((origin) => {
+    let number = numbers.get(origin);
+    if (number === undefined) numbers.set(origin, (number = numbers.size));
+    return number;
+  });
+  const distinct = [...numbers.keys()];
+  return {
+    index,
+    values: [
+      distinct.map(({ source }) => source),
+      distinct.map(({ actor }) => actor.kind),
+      distinct.map(({ actor }) => actor.id),
+      distinct.map(({ correlationId }) => correlationId ?? null),
+    ],
+  };
+}
