@@ -104,7 +104,7 @@ async function compose(
     retentionMs: config.jobRetention,
   });
 
-  const services = [createJobRpc(jobs), createEventRpc(events)];
+  const services = [createEventRpc(events), createJobRpc(jobs)];
   const dispatch = createDispatch({
     authenticate: createLocalAuthenticator(),
     authorize: createPolicy(grants),
@@ -123,6 +123,7 @@ async function compose(
     maxBodyBytes: config.maxBody,
     maxMessageBytes: config.maxMessage,
     maxTimeoutMs,
+    stallMs: config.streamStall,
   });
   const url = await http.listen(config.host, config.port);
 

@@ -103,6 +103,14 @@ export const serverSettings = {
     help: 'How many of the newest events are kept, from 1000; off keeps all.',
     parse: parse.integerOrOff(1000, Number.MAX_SAFE_INTEGER),
   }),
+  streamStall: setting({
+    env: 'MUSTER_STREAM_STALL',
+    flag: 'stream-stall',
+    value: 'DURATION',
+    fallback: '10s',
+    help: 'How long a reader of events may take nothing while there is something to tell, before it is cut off.',
+    parse: parse.positive(parse.duration),
+  }),
   maxBody: setting({
     env: 'MUSTER_MAX_BODY',
     flag: 'max-body',

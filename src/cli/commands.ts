@@ -53,6 +53,11 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./jobs-watch.js')).watchCommand,
   },
   {
+    name: 'events tail',
+    summary: 'Shows the newest events of the ledger, and follows it.',
+    load: async () => (await import('./events-tail.js')).tailCommand,
+  },
+  {
     name: 'demo',
     summary: 'Shows it all: a server, two workers, and jobs that run a real program over real files.',
     load: async () => (await import('./demo.js')).demoCommand,

@@ -15,6 +15,7 @@ import { startDemoWorker, type WorkLine } from './demo-workers.js';
 import { CommandError, exitCodes } from './errors.js';
 import { shownJob } from './job-text.js';
 import { durationText, outliveReader, stdout } from './output.js';
+import { cliHeaders } from './server-access.js';
 
 export const demoCommand = command({
   flags: {},
@@ -60,7 +61,7 @@ async function play(cleanUps: CleanUp[], early: EarlyEnd): Promise<void> {
 
   const jobs = demoJobs();
   stdout.line(`  Ready at ${app.url}. Submitting ${jobs.length} jobs, then starting two workers.\n`);
-  const client = createMusterClient({ url: app.url });
+  const client = createMusterClient({ url: app.url, headers: cliHeaders });
   cleanUps.push(async () => client.close());
   const ids = await Promise.all(jobs.map((job) => submit(client, job)));
   if (early.signal.aborted) return;

@@ -1,9 +1,9 @@
-import { errorFactsOf, followJob, type MusterClient } from '../client/index.js';
+import { followJob, type MusterClient } from '../client/index.js';
 import { command } from './command.js';
 import { changeText, jobText, type ShownJob, shownJob } from './job-text.js';
 import { jsonFlag } from './jobs-get.js';
-import { durationText, stderr, stdout } from './output.js';
-import { urlFlag, withClient } from './server-access.js';
+import { stdout } from './output.js';
+import { sayLost, urlFlag, withClient } from './server-access.js';
 
 export const watchAbout = [
   'Exit codes tell how the job ended:',
@@ -26,10 +26,7 @@ export const watchCommand = command({
 /** Prints each state of a job until it has ended. Answers the exit code that tells its end. */
 export async function watch(client: MusterClient, id: string, json: boolean): Promise<number> {
   let last: ShownJob | undefined;
-  const onLost = (error: unknown, retryInMs: number): void => {
-    const { message } = errorFactsOf(error);
-    stderr.line(`muster: lost ${client.url} (${message}); trying again in ${durationText(retryInMs)}`);
-  };
+  const onLost = (error: unknown, retryInMs: number): void => sayLost(client, error, retryInMs);
   for await (const job of followJob(client, id, { onLost })) {
     last = shownJob(job);
     stdout.line(json ? JSON.stringify(last) : changeText(last, stdout));

@@ -1,8 +1,10 @@
 import { createMusterClient, defaultUrl, errorFactsOf, type MusterClient } from '../client/index.js';
 import { AppError } from '../errors.js';
 import { parse } from '../platform/config.js';
+import { cliSource, sourceHeader } from '../platform/rpc/call.js';
 import { CommandError, exitCodes, UsageError } from './errors.js';
 import { withDefault } from './flags.js';
+import { durationText, stderr } from './output.js';
 
 export const urlFlag = withDefault({
   flag: 'url',
@@ -13,11 +15,14 @@ export const urlFlag = withDefault({
   parse: parse.text,
 });
 
+/** With these the ledger tells the command line from other callers. */
+export const cliHeaders = { [sourceHeader]: cliSource };
+
 /** A client for what --url and MUSTER_TOKEN say. Throws UsageError. */
 export function clientFor(url: string): MusterClient {
   const token = process.env['MUSTER_TOKEN'];
   try {
-    return createMusterClient({ url, token: token === '' ? undefined : token });
+    return createMusterClient({ url, token: token === '' ? undefined : token, headers: cliHeaders });
   } catch (error) {
     throw error instanceof AppError ? new UsageError(error.message, error) : error;
   }
@@ -45,6 +50,12 @@ export function callError(error: unknown, url: string): unknown {
     exitCodes.unreachable,
     error,
   );
+}
+
+/** Says that a stream of a command that goes on has been cut off. */
+export function sayLost({ url }: MusterClient, error: unknown, retryInMs: number): void {
+  const { message } = errorFactsOf(error);
+  stderr.line(`muster: lost ${url} (${message}); trying again in ${durationText(retryInMs)}`);
 }
 
 /** How to start a server that answers there. */

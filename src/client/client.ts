@@ -1,5 +1,6 @@
 import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
+import { EventService } from '../../gen/muster/v1/events_pb.js';
 import { JobService } from '../../gen/muster/v1/jobs_pb.js';
 import { AppError } from '../errors.js';
 import { binaryReadOptions, jsonReadOptions } from '../platform/rpc/limits.js';
@@ -10,6 +11,8 @@ export interface MusterClientOptions {
   readonly url?: string | undefined;
   /** Sent as bearer token with every call. */
   readonly token?: string | undefined;
+  /** Sent with every call, too. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** How calls travel, both over HTTP/2, which streams in both directions need. Connect, the default, costs callers less. */
   readonly protocol?: 'connect' | 'grpc' | undefined;
 }
@@ -18,6 +21,7 @@ export interface MusterClientOptions {
 export interface MusterClient {
   readonly url: string;
   readonly jobs: Client<typeof JobService>;
+  readonly events: Client<typeof EventService>;
   /** Ends the connection and every call on it. */
   close(): void;
 }
@@ -36,6 +40,7 @@ export function createMusterClient(options: MusterClientOptions = {}): MusterCli
   return {
     url,
     jobs: createClient(JobService, transport),
+    events: createClient(EventService, transport),
     close: () => session.close(),
   };
 }
@@ -44,7 +49,7 @@ function createTransport(url: string, sessionManager: Session, options: MusterCl
   const common = {
     baseUrl: url,
     sessionManager,
-    interceptors: options.token === undefined ? [] : [bearer(options.token)],
+    interceptors: [sending(headersOf(options))],
     binaryOptions: binaryReadOptions,
     jsonOptions: jsonReadOptions,
     // Answers are small or near by; squeezing them takes longer than sending them.
@@ -55,9 +60,13 @@ function createTransport(url: string, sessionManager: Session, options: MusterCl
     : createGrpcTransport(common);
 }
 
-function bearer(token: string): Interceptor {
+function headersOf({ token, headers = {} }: MusterClientOptions): readonly (readonly [name: string, value: string])[] {
+  return Object.entries(token === undefined ? headers : { ...headers, authorization: `Bearer ${token}` });
+}
+
+function sending(headers: readonly (readonly [name: string, value: string])[]): Interceptor {
   return (next) => (request) => {
-    request.header.set('authorization', `Bearer ${token}`);
+    for (const [name, value] of headers) request.header.set(name, value);
     return next(request);
   };
 }

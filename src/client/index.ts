@@ -6,12 +6,26 @@
  */
 export { createMusterClient, defaultUrl, type MusterClient, type MusterClientOptions } from './client.js';
 export { type ErrorFacts, errorFactsOf } from './error-facts.js';
-export { followJob, type FollowOptions, isFinal } from './follow.js';
+export { followJob, isFinal } from './follow.js';
+export { type EventFilter, followEvents, type FollowEventsOptions, headOf } from './follow-events.js';
 export type { WorkerEvent, WorkerLog } from './held-job.js';
 export { type Failure, JobFailure, JobStopped, type StopReason, type WorkerJob } from './job.js';
+export { ledgerEventOf } from './ledger-event.js';
+export {
+  emptyLedgerState,
+  type JobRow,
+  type LedgerEvent,
+  LedgerGap,
+  type LedgerState,
+  type LedgerStateOptions,
+  reduceEvent,
+  reduceEvents,
+} from './reduce-events.js';
 export type { JobContext, JobHandler } from './slots.js';
 export { createWorker, type StopOptions, type Worker, type WorkerOptions } from './worker.js';
 export { jsonOf, valueOf } from '../platform/rpc/codec.js';
+export type { FollowOptions } from './reconnecting.js';
 export type { Json } from '../platform/json.js';
 export * from '../../gen/muster/v1/errors_pb.js';
+export * from '../../gen/muster/v1/events_pb.js';
 export * from '../../gen/muster/v1/jobs_pb.js';

@@ -15,6 +15,7 @@ const commands = [
   'jobs list',
   'jobs cancel',
   'jobs watch',
+  'events tail',
   'demo',
 ];
 
@@ -85,6 +86,15 @@ describe('a command line that makes no sense ends with 2 and names what is wrong
     ['jobs list --status gone', "--status: 'gone' is none of queued, running, done, error, canceled", 'jobs list'],
     ['jobs list --limit 0', "--limit: '0' is no whole number from 1 to", 'jobs list'],
     ['jobs list --json=yes', "option '--json' does not take an argument", 'jobs list'],
+    ['events', "'events' alone says too little; there is events tail", 'events'],
+    ['events tail here', "what is 'here' for?", 'events tail'],
+    ['events tail --after -1', "option '--after' argument is ambiguous", 'events tail'],
+    ['events tail --after=-1', "--after: '-1' is no whole number from 0 to", 'events tail'],
+    ['events tail --limit 1001', "--limit: '1001' is no whole number from 0 to 1000", 'events tail'],
+    ['events tail --limit 0', '--limit 0 shows nothing without --follow', 'events tail'],
+    ['events tail --after 1 --limit 1', '--after and --limit cannot both be given', 'events tail'],
+    ['events tail --source cli', "--source: 'cli' is none of Rest, Rpc, Mcp, Relay, Cli, System", 'events tail'],
+    ['events tail --job a --job b', '--job may be given only once', 'events tail'],
     ['jobs submit', 'KIND is missing', 'jobs submit'],
     ['jobs submit a --payload {', "--payload: '{' is no JSON: ", 'jobs submit'],
     ['jobs submit a --payload 1 --payload-file -', '--payload and --payload-file cannot both be given', 'jobs submit'],

@@ -23,8 +23,8 @@ const rooms = {
   client: /\/dist\/src\/client\/|\/node_modules\/@connectrpc\/connect-node\//,
 };
 
-test('a command of the client loads no server', async () => {
-  const loaded = await loadedBy(['jobs', 'list']);
+test.each([[['jobs', 'list']], [['events', 'tail']]])('muster %j loads no server', async (args) => {
+  const loaded = await loadedBy(args);
   expect(loaded.some((url) => rooms.client.test(url))).toBe(true);
   expect(loaded.filter((url) => rooms.server.test(url))).toEqual([]);
 });

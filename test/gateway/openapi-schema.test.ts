@@ -147,7 +147,7 @@ describe('paths', () => {
     const answers = ['ShapeService_PutShape', 'ShapeService_FindShape', 'ShapeService_ListNames'].map((id) => {
       const response = operation(id).responses[id === 'ShapeService_PutShape' ? 201 : 200];
       if (response === undefined || '$ref' in response) throw new Error(`${id} has no answer of its own`);
-      return [Object.keys(response.headers ?? {}), response.content?.['application/json'].schema];
+      return [Object.keys(response.headers ?? {}), response.content?.['application/json']?.schema];
     });
     expect(answers).toEqual([
       [['Location', 'X-Correlation-Id'], { $ref: '#/components/schemas/Shape' }],

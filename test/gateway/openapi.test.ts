@@ -10,6 +10,8 @@ import { restErrorBody, restStatus } from '../../src/platform/http/rest-error.js
 import { type Contract, createContract } from '../support/contract.js';
 import { declaredStubs } from '../support/declared-services.js';
 import { rest, type RestAnswer } from '../support/rest.js';
+import { openEventStream } from '../support/sse.js';
+import { openWebSocket } from '../support/websocket.js';
 import { sharedTestApp } from '../support/shared-app.js';
 
 const app = sharedTestApp();
@@ -78,6 +80,7 @@ describe('the document', () => {
       const taken = route.rpc.desc.input.fields
         .map((field) => field.name)
         .filter((name) => samples.some((sample) => isTaken(() => bind(segments, `${name}=${sample}`, undefined))));
+      if (route.websocket) continue;
       const item = document.paths[route.template.source]?.[route.method.toLowerCase()];
       const told = (item?.parameters ?? []).flatMap((each) => ('in' in each && each.in === 'query' ? [each.name] : []));
       expect({ path: route.rpc.path, told }).toEqual({ path: route.rpc.path, told: taken });
@@ -144,6 +147,21 @@ describe('answers of a running server are as documented', () => {
     const page = call('GET', '/v1/jobs?limit=1');
     await holds('JobService_ListJobs', 200, page);
     expect((await page).headers.get('link')).toContain('rel="next"');
+    await holds('EventService_ListEvents', 200, call('GET', '/api/events?type=JobFailed&source=Rest'));
+    await holds('EventService_ReplayEvents', 200, call('GET', '/api/events/replay?after=1&limit=1000'));
+    const stream = await openEventStream(`${app.current.url}/api/events/subscribe?after=0`);
+    const seen = await stream.until('all types have come', (events) => {
+      const all = events.map(({ data }) => JSON.parse(data) as { type: string });
+      return new Set(all.map(({ type }) => type)).size === 6 && all;
+    });
+    expect(seen.flatMap((event) => contract.schemaFaults('Event', event))).toEqual([]);
+    expect(stream.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
+    succeeded.add('EventService_SubscribeEvents');
+    const socket = openWebSocket(app.current.url, '/api/events/stream');
+    await socket.opened;
+    succeeded.add('EventService_SubscribeEvents_2');
+    stream.close();
+
     await holds('Server_Health', 200, call('GET', '/healthz'));
     await holds('Server_Readiness', 200, call('GET', '/readyz'));
 

@@ -367,7 +367,7 @@ test('a request whose head never ends is given up', async () => {
         },
       },
       () => undefined,
-      () => false,
+      { onStream: () => false, onWebSocket: () => false },
     );
     onTestFinished(() => port.close(0));
     port.server.listen(0, '127.0.0.1', () => {

@@ -76,9 +76,21 @@ const bad: Readonly<Record<string, readonly [methods: string, message: string]>>
     'rpc M(Q) returns (A) { option (muster.v1.rest_answer) = {location: "/v1/{id}"}; HTTP {get: "/v1/x" response_body: "id"}; }',
     '/scalarLocation.v1.S/M: an answer that is no message has no location',
   ],
-  streamWithPath: [
+  bidiWithPath: [
+    'rpc M(stream Q) returns (stream A) { HTTP {get: "/v1/x"}; }',
+    '/bidiWithPath.v1.S/M: streams both ways have no REST path',
+  ],
+  streamByPost: [
+    'rpc M(Q) returns (stream A) { HTTP {post: "/v1/x" response_body: "id"}; }',
+    '/streamByPost.v1.S/M: a stream of events is read by GET',
+  ],
+  streamOfWhole: [
     'rpc M(Q) returns (stream A) { HTTP {get: "/v1/x"}; }',
-    '/streamWithPath.v1.S/M: only unary methods can have a REST path',
+    '/streamOfWhole.v1.S/M: the response_body of a stream is a list of messages',
+  ],
+  streamWithoutIds: [
+    'rpc M(Q) returns (stream Y) { HTTP {get: "/v1/x" response_body: "q"}; }',
+    '/streamWithoutIds.v1.S/M: streamWithoutIds.v1.Q has no field ',
   ],
   clientStream: ['rpc M(stream Q) returns (A) {}', 'clientStream.v1.S.M: client streaming is not used here'],
   noScope: ['rpc M(Q) returns (A) {}', 'noScope.v1.S.M declares no scope'],
@@ -97,6 +109,7 @@ const more = `
   enum F { F_UNSPECIFIED = 0; F_ONE = 1 [(muster.v1.word) = "one"]; F_TWO = 2; }
   enum G { G_UNSPECIFIED = 0; G_ONE = 1 [(muster.v1.word) = "one"]; G_TWO = 2 [(muster.v1.word) = "one"]; }
   message P { map<string, string> map = 1; }
+  message Y { repeated Q q = 1; }
 `;
 
 const scopes: Readonly<Record<string, string>> = { noScope: '', emptyScope: 'option (muster.v1.scope) = "";' };

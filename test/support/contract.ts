@@ -78,7 +78,7 @@ function closeAnswers(document: OpenApi): OpenApi {
   const close = (name: string, schema: Schema): Schema =>
     schema.required === undefined || name === 'Error' ? schema : { ...schema, additionalProperties: false };
   const closeError = (response: Response): Response => {
-    const schema = response.content?.['application/json'].schema;
+    const schema = response.content?.['application/json']?.schema;
     // Looks into `allOf` too, unlike additionalProperties.
     const closedSchema = { ...schema, unevaluatedProperties: false };
     return { ...response, content: { 'application/json': { schema: closedSchema } } };

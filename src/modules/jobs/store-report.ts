@@ -81,7 +81,7 @@ const release: Statement = {
     ), recorded AS (
       ${appendMany(
         { type: `'JobQueued'`, from: 'released r', at: '$3', origin: 'r.origin', originsAt: 5, jobId: 'r.id' },
-        `'{"status":"queued","attempts":' || r.attempts || ',"started_at":null}'`,
+        `'{"status":"queued","attempts":' || r.attempts || ',"started_at":null,"worker_id":null}'`,
       )}
     ), ready AS (
       INSERT INTO jobs_ready (kind, priority, run_at, id) SELECT kind, priority, run_at, id FROM released

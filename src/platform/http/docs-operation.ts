@@ -20,6 +20,7 @@ export function operationSection(document: OpenApi, place: Place, rpc: Method | 
   const body = operation.requestBody?.content['application/json'].schema;
   const sample = body && sampleBody(document, body);
   const scope = operation['x-muster-scope'];
+  const streams = rpc !== undefined && isStream(rpc);
   return html`<section class="operation" id="${operation.operationId}">
     <h3>${badge(method)} <code>${path}</code> <a class="anchor" href="#${operation.operationId}" title="Link">#</a></h3>
     <p class="summary">${operation.deprecated && html`<strong>Deprecated.</strong> `}${sentence(operation.summary)}</p>
@@ -31,8 +32,8 @@ export function operationSection(document: OpenApi, place: Place, rpc: Method | 
         ${fieldTable(document, body)}`
     }
     <h4>Answers</h4>
-    ${answerTable(document, operation)} ${command(curlCommand(method, path, sample))}
-    ${tryForm(place, parameters, sample)} ${rpc && rpcDetails(rpc)}
+    ${answerTable(document, operation)} ${command(curlCommand(method, path, sample, streams))}
+    ${!streams && tryForm(place, parameters, sample)} ${rpc && rpcDetails(rpc)}
   </section>`;
 }
 
@@ -136,7 +137,7 @@ function answerTable(document: OpenApi, operation: Operation): Html {
     const named = Object.keys(headers).filter((name) => name !== 'X-Correlation-Id');
     return [
       html`<code>${status}</code> ${description}`,
-      content && typeName(content['application/json'].schema),
+      content && bodyType(content),
       named.map((name) => html`<code>${name}</code> `),
     ];
   });
@@ -145,6 +146,13 @@ function answerTable(document: OpenApi, operation: Operation): Html {
     ['Status', 'Body', 'Headers'],
     errors.length === 0 ? rows : [...rows, [links, html`<a href="#schema-Error">Error</a>`, '']],
   );
+}
+
+function bodyType(content: NonNullable<Response['content']>): Part {
+  const events = content['text/event-stream']?.schema.contentSchema;
+  if (events !== undefined) return html`stream of events: ${typeName(events)}`;
+  const schema = content['application/json']?.schema;
+  return schema && typeName(schema);
 }
 
 /** Sends the call from the page; the script shows it and fills the answer in. */

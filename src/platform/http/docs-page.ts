@@ -125,7 +125,7 @@ function navItem(id: string, method: string, label: string): Html {
 function errors(document: OpenApi): Html {
   const rows = Object.entries(document.components.responses).flatMap(
     ([name, response]): readonly (readonly Part[])[] => {
-      const schema = response.content?.['application/json'].schema;
+      const schema = response.content?.['application/json']?.schema;
       const words = schema?.properties?.['error']?.enum;
       if (words === undefined) return [];
       const more = Object.keys(schema?.properties ?? {}).filter((field) => field !== 'error' && field !== 'code');

@@ -42,8 +42,8 @@ export function samplePath(path: string): string {
   return path.replace(/\{([^}]+)\}/g, (_, name: string) => name.toUpperCase());
 }
 
-export function curlCommand(method: string, path: string, body: unknown): string {
-  const verb = method === 'GET' ? '' : `-X ${method} `;
+export function curlCommand(method: string, path: string, body: unknown, streams = false): string {
+  const verb = streams ? '-N ' : method === 'GET' ? '' : `-X ${method} `;
   const head = `curl ${verb}${sampleOrigin}${samplePath(path)}`;
   if (body === undefined) return head;
   return `${head} \\\n  -H 'content-type: application/json' \\\n  -d ${quoted(JSON.stringify(body))}`;

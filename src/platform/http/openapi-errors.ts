@@ -40,7 +40,7 @@ export function errorResponses(): Record<string, Response> {
  */
 export function errorsOf(route: Route): Record<string, Ref> {
   const takesBody = route.body !== 'none';
-  const names = route.rpc.desc.input.fields.some((field) => field.name === 'id' || field.name.endsWith('_id'));
+  const names = route.template.variables.length > 0;
   const changes = route.method !== 'GET';
   const statuses = [400, 401, 403, ...(names ? [404] : []), ...(changes ? [409] : [])];
   if (takesBody) statuses.push(413, 415);

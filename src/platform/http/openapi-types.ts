@@ -41,7 +41,12 @@ export interface Parameter {
   readonly schema: Schema;
 }
 
-export interface Response extends Partial<Content> {
+export interface Response {
+  /** Of one of the two. */
+  readonly content?: {
+    readonly 'application/json'?: { readonly schema: Schema };
+    readonly 'text/event-stream'?: { readonly schema: Schema };
+  };
   readonly description: string;
   readonly headers?: Readonly<Record<string, Header | Ref>>;
 }
@@ -72,6 +77,8 @@ export interface Schema {
   readonly type?: string | readonly string[];
   readonly format?: string;
   readonly contentEncoding?: string;
+  readonly contentMediaType?: string;
+  readonly contentSchema?: Schema | undefined;
   readonly pattern?: string;
   readonly description?: string;
   readonly deprecated?: true;

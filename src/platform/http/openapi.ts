@@ -62,7 +62,11 @@ function operationOf(route: Route, nth: number, schemas: Schemas): Operation {
     ...(desc.deprecated && { deprecated: true }),
     'x-muster-scope': scope,
     'x-muster-rpc': path,
-    parameters: [...parametersOf(route, schemas), { $ref: '#/components/parameters/CorrelationId' }],
+    parameters: [
+      ...(route.websocket ? [] : parametersOf(route, schemas)),
+      ...(route.stream === undefined || route.websocket ? [] : [{ $ref: '#/components/parameters/LastEventId' }]),
+      { $ref: '#/components/parameters/CorrelationId' },
+    ],
     ...(body !== undefined && { requestBody: content(body) }),
     responses: { [route.status]: success(route, schemas), ...errorsOf(route) },
   };
@@ -77,8 +81,20 @@ function success(route: Route, schemas: Schemas): Response {
       ...(paged && { Link: { $ref: '#/components/headers/Link' } }),
       'X-Correlation-Id': { $ref: '#/components/headers/CorrelationId' },
     },
-    ...content(schemas.answer(route)),
+    ...bodyOf(route, schemas),
   };
+}
+
+function bodyOf(route: Route, schemas: Schemas): Pick<Response, 'content'> {
+  // What goes over a WebSocket is told by the comment: OpenAPI has no words for it.
+  if (route.websocket) return {};
+  return route.stream === undefined ? content(schemas.answer(route)) : eventStream(schemas.answer(route));
+}
+
+/** Server-sent events whose data are the items of the list. */
+function eventStream(list: Schema) {
+  const schema = { type: 'string', contentMediaType: 'application/json', contentSchema: list.items };
+  return { content: { 'text/event-stream': { schema } } };
 }
 
 function content(schema: Schema) {
@@ -92,6 +108,13 @@ function components(schemas: Schemas): Components {
     schemas: Object.fromEntries(sorted),
     responses: errorResponses(),
     parameters: {
+      LastEventId: {
+        name: 'Last-Event-ID',
+        in: 'header',
+        description:
+          'The id of the last event that was seen, as EventSource sends it when it comes back; it wins over the query.',
+        schema: { type: 'string', pattern: '^\\d{1,15}$' },
+      },
       CorrelationId: {
         name: 'X-Correlation-Id',
         in: 'header',

@@ -36,6 +36,13 @@ export interface PortOptions {
   readonly onMalformed: (error: NodeJS.ErrnoException, socket: Socket) => void;
 }
 
+/** Those who answer what the request listener does not. */
+export interface Upgrades {
+  readonly onStream: StreamListener;
+  /** Takes over an HTTP/1 connection whose client asks for a WebSocket, or answers false. */
+  readonly onWebSocket: (request: IncomingMessage, socket: Socket, head: Buffer) => boolean;
+}
+
 interface Connection {
   /** HTTP/1 requests under way. */
   requests: number;
@@ -54,7 +61,7 @@ const connectionWindowBytes = 1024 * 1024;
  * Not @httptoolkit/httpolyglot, which does the same: it hands HTTP/2 sockets on in a way that puts Node's stream wrapper
  * between session and socket, and the session then knows no peer address, on which the local human depends.
  */
-export function createPort(options: PortOptions, listener: RequestListener, onStream: StreamListener): Port {
+export function createPort(options: PortOptions, listener: RequestListener, { onStream, onWebSocket }: Upgrades): Port {
   const { headTimeoutMs = 60_000 } = options;
   const connections = new Map<Socket, Connection>();
   let closing = false;
@@ -84,6 +91,17 @@ export function createPort(options: PortOptions, listener: RequestListener, onSt
     },
   );
   http1.on('clientError', options.onMalformed);
+  http1.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    if (request.headers.upgrade?.toLowerCase() === 'websocket' && onWebSocket(request, socket, head)) {
+      const connection = connections.get(socket);
+      // Until it ends by itself.
+      if (connection !== undefined) connection.requests += 1;
+      return;
+    }
+    // Anything else, such as h2c, may be ignored (RFC 9110, 7.8), which Node has no word for: the request begins anew without it.
+    socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
+    http1.emit('connection', socket);
+  });
   // It gets its connections from below and never listens by itself, but only then looks for requests that take too long.
   http1.emit('listening');
 
@@ -142,6 +160,16 @@ export function createPort(options: PortOptions, listener: RequestListener, onSt
       });
     },
   };
+}
+
+/** A request's head as it came, but for what asks for another protocol. */
+function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
+  let head = `${method} ${url} HTTP/${httpVersion}\r\n`;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    if (!/^(?:connection|upgrade|http2-settings)$/i.test(name)) head += `${name}: ${rawHeaders[index + 1]}\r\n`;
+  }
+  return Buffer.from(`${head}\r\n`, 'latin1');
 }
 
 /**

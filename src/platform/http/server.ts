@@ -16,6 +16,7 @@ import { createHostCheck } from './hosts.js';
 import { createPort, type Port } from './port.js';
 import { correlationIdOf, createRequestLog } from './requests.js';
 import { restErrorBody, restStatus } from './rest-error.js';
+import { createWebSockets } from './websocket.js';
 import { createAllow } from './rpc/allow.js';
 import { createConnectUnary } from './rpc/connect-unary.js';
 import { createGrpcUnary } from './rpc/grpc-unary.js';
@@ -37,12 +38,12 @@ export interface HttpServerOptions {
   readonly maxBodyBytes: number;
   readonly maxMessageBytes: number;
   readonly maxTimeoutMs: number;
+  /** How long a reader of server-sent events may take nothing while there is something to tell. */
+  readonly stallMs: number;
 }
 
 const maxHeaderBytes = 32 * 1024;
 const maxConcurrentStreams = 1000;
-/** How long a reader of a stream may take nothing while there is something to tell. */
-const stallMs = 10_000;
 
 /** REST, Connect, gRPC and gRPC-Web on one port. Throws when two routes clash. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
@@ -51,6 +52,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const logRequest = createRequestLog(log);
   const checkHost = createHostCheck(options.allowedHosts);
   const grpcUnary = createGrpcUnary({ services, dispatch, checkHost, logRequest, maxMessageBytes, maxTimeoutMs });
+
+  const routes = routesOf(services);
+  const webSockets = createWebSockets({ routes, dispatch, checkHost, log, logRequest, stallMs: options.stallMs });
 
   let port: Port | undefined;
   const app = fastify({
@@ -65,7 +69,14 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       sendError(foreign ?? error, request, reply);
     },
     serverFactory: (handler) => {
-      port = createPort({ maxHeaderBytes, maxConcurrentStreams, onMalformed }, handler as RequestListener, grpcUnary);
+      port = createPort({ maxHeaderBytes, maxConcurrentStreams, onMalformed }, handler as RequestListener, {
+        onStream: grpcUnary,
+        onWebSocket(request, socket, head) {
+          if (!webSockets.serves(request.url)) return false;
+          webSockets.upgrade(request, socket, head);
+          return true;
+        },
+      });
       // Typed as an http.Server by Fastify, which uses no more of it than net.Server has.
       return port.server as never;
     },
@@ -127,7 +138,11 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     // Bodies stay bytes here: the gateway decides what it takes and says what is wrong with the rest.
     rest.removeAllContentTypeParsers();
     rest.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-    const gateway = createGateway(routesOf(services), options.plainRoutes, dispatch, { dispatch, log, stallMs });
+    const gateway = createGateway(routes, options.plainRoutes, dispatch, {
+      dispatch,
+      log,
+      stallMs: options.stallMs,
+    });
     rest.all('*', (request, reply) => gateway(request, reply));
     rest.setNotFoundHandler((request, reply) => gateway(request, reply));
   });
@@ -136,6 +151,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   return {
     listen: (host, number) => listen(port, host, number),
     close: async (graceMs) => {
+      webSockets.close();
       await port?.close(graceMs);
       await closeApp(app);
     },

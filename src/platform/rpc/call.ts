@@ -4,6 +4,17 @@ import type { Credentials, Principal } from '../auth/principal.js';
 /** By which way in a call came; the ledger calls it the source. */
 export type Source = 'Rest' | 'Rpc' | 'Cli';
 
+/** By it an RPC call may say which program makes it. The ledger's source follows from it, and nothing else. */
+export const sourceHeader = 'x-muster-source';
+
+/** The value by which the command line says that it is calling. */
+export const cliSource = 'cli';
+
+/** The source of an RPC call, by what its header says. */
+export function rpcSourceOf(header: unknown): Source {
+  return header === cliSource ? 'Cli' : 'Rpc';
+}
+
 /** What a transport knows of a call before it is let in. */
 export interface CallInit {
   readonly source: Source;

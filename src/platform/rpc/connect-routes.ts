@@ -10,7 +10,7 @@ import {
 import type { DescService, Message } from '@bufbuild/protobuf';
 import { AppError, type ErrorKind } from '../../errors.js';
 import type { Credentials } from '../auth/principal.js';
-import type { CallInit } from './call.js';
+import { type CallInit, rpcSourceOf, sourceHeader } from './call.js';
 import type { Codec, Plain } from './codec.js';
 import { toConnectError } from './connect-error.js';
 import type { Dispatch } from './dispatch.js';
@@ -101,7 +101,7 @@ async function* encodeAll(plains: AsyncIterable<Plain>, codec: Codec): AsyncIter
 function callInit(context: HandlerContext): CallInit {
   const facts = context.values.get(requestFacts);
   return {
-    source: 'Rpc',
+    source: rpcSourceOf(context.requestHeader.get(sourceHeader)),
     correlationId: facts.correlationId,
     credentials: facts.credentials,
     timeoutMs: context.timeoutMs(),

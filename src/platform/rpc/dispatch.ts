@@ -13,6 +13,8 @@ import type { Method } from './methods.js';
 export interface Dispatch {
   unary(method: Method, input: Plain, init: CallInit): Promise<Plain>;
   serverStream(method: Method, input: Plain, init: CallInit): AsyncIterable<Plain>;
+  /** Throws what a call would be refused with, before there is one. */
+  admit(method: Method, init: CallInit): void;
   bidiStream(method: Method, inputs: AsyncIterable<Plain>, init: CallInit): AsyncIterable<Plain>;
   /**
    * Anything thrown as an AppError; what is not one already is a fault of ours, told to the log and to nobody else. For what goes
@@ -80,6 +82,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     },
     serverStream: stream,
     bidiStream: stream,
+    admit: (method, init) => void admit(method, init),
     fault,
   };
 }

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { AppError, messageOf } from '../../../errors.js';
+import { AppError, invalidField, messageOf } from '../../../errors.js';
 import type { CallInit } from '../../rpc/call.js';
 import type { Plain } from '../../rpc/codec.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
@@ -46,7 +46,7 @@ export function createGateway(
     ...routes.map((route) => ({
       method: route.method,
       template: route.template,
-      handle: route.stream === undefined ? rpcHandle(route, dispatch) : eventStreamHandle(route, route.stream, streams),
+      handle: handleOf(route, dispatch, streams),
     })),
     ...plain.map((route) => ({
       method: route.method,
@@ -76,6 +76,17 @@ export function createGateway(
 /** A target may come with its host, as for a proxy (RFC 9112, 3.2.2). */
 function originForm(target: string): string {
   return target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?#]*/i, '');
+}
+
+function handleOf(route: Route, dispatch: Dispatch, streams: EventStreamOptions): Handle {
+  if (route.stream === undefined) return rpcHandle(route, dispatch);
+  return route.websocket ? upgradeRequired : eventStreamHandle(route, route.stream, streams);
+}
+
+/** A request that asks for a WebSocket never comes here. */
+function upgradeRequired(_request: FastifyRequest, reply: FastifyReply): never {
+  void reply.header('upgrade', 'websocket');
+  throw invalidField('Upgrade', 'must be websocket');
 }
 
 function allowOf(methods: readonly string[]): string {

@@ -20,6 +20,8 @@ export interface Route {
   readonly location: Template | undefined;
   /** For a server stream, which is served as server-sent events. */
   readonly stream: StreamRoute | undefined;
+  /** Whether the stream is served over a WebSocket here. */
+  readonly websocket: boolean;
 }
 
 export interface StreamRoute {
@@ -44,7 +46,7 @@ export function routesOf(services: readonly Service[]): readonly Route[] {
 }
 
 function routeOf(rpc: Method, rule: HttpRule): Route {
-  const { method, path } = patternOf(rpc, rule);
+  const { method, path, websocket } = patternOf(rpc, rule);
   const template = parseTemplate(path);
   for (const variable of template.variables) checkVariable(rpc, rpc.desc.input, variable);
   const answer = rule.responseBody === '' ? undefined : fieldOf(rpc, rpc.desc.output, rule.responseBody);
@@ -55,13 +57,22 @@ function routeOf(rpc: Method, rule: HttpRule): Route {
     rpc,
     body: bodyOf(rpc, rule.body, template),
     answer,
-    status,
+    status: websocket ? 101 : status,
     location: locationOf(rpc, location, answer),
-    stream: rpc.desc.methodKind === 'server_streaming' ? streamOf(rpc, answer, eventId, lastEventId) : undefined,
+    stream:
+      rpc.desc.methodKind === 'server_streaming' ? streamOf(rpc, method, answer, eventId, lastEventId) : undefined,
+    websocket,
   };
 }
 
-function streamOf(rpc: Method, items: DescField | undefined, eventId: string, lastEventId: string): StreamRoute {
+function streamOf(
+  rpc: Method,
+  method: string,
+  items: DescField | undefined,
+  eventId: string,
+  lastEventId: string,
+): StreamRoute {
+  if (method !== 'GET') throw new Error(`${rpc.path}: a stream of events is read by GET`);
   if (items?.fieldKind !== 'list' || items.listKind !== 'message') {
     throw new Error(`${rpc.path}: the response_body of a stream is a list of messages`);
   }
@@ -81,7 +92,8 @@ function bodyOf(rpc: Method, body: string, template: Template): Route['body'] {
   return fieldOf(rpc, rpc.desc.input, body);
 }
 
-function patternOf(rpc: Method, rule: HttpRule): { method: string; path: string } {
+/** A custom binding of the kind WEBSOCKET is a path at which a stream is served over a WebSocket. */
+function patternOf(rpc: Method, rule: HttpRule): { method: string; path: string; websocket: boolean } {
   const { pattern } = rule;
   switch (pattern.case) {
     case 'get':
@@ -89,9 +101,11 @@ function patternOf(rpc: Method, rule: HttpRule): { method: string; path: string 
     case 'post':
     case 'delete':
     case 'patch':
-      return { method: pattern.case.toUpperCase(), path: pattern.value };
+      return { method: pattern.case.toUpperCase(), path: pattern.value, websocket: false };
     case 'custom':
-      return { method: pattern.value.kind.toUpperCase(), path: pattern.value.path };
+      return pattern.value.kind === 'WEBSOCKET'
+        ? { method: 'GET', path: pattern.value.path, websocket: true }
+        : { method: pattern.value.kind.toUpperCase(), path: pattern.value.path, websocket: false };
     case undefined:
       throw new Error(`${rpc.path}: google.api.http has no path`);
   }

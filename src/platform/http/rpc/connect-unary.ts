@@ -3,6 +3,7 @@ import { fromBinary, fromJsonString, type Message, toBinary, toJsonString } from
 import type { ConnectError } from '@connectrpc/connect';
 import { codeToHttpStatus, errorToJsonBytes, parseTimeout } from '@connectrpc/connect/protocol-connect';
 import { AppError, messageOf } from '../../../errors.js';
+import { rpcSourceOf, sourceHeader } from '../../rpc/call.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
 import { binaryReadOptions, jsonReadOptions } from '../../rpc/limits.js';
@@ -66,7 +67,8 @@ async function answer(
     const timeout = parseTimeout(typeof header === 'string' ? header : null, deps.maxTimeoutMs);
     if (timeout.error !== undefined) return sendError(timeout.error, reply);
     const input = method.input.decode(readMessage(method, format, body));
-    const init = callInitOf(request, reply, 'Rpc', timeout.timeoutMs);
+    const source = rpcSourceOf(request.raw.headers[sourceHeader]);
+    const init = callInitOf(request, reply, source, timeout.timeoutMs);
     const message = method.output.encode(await deps.dispatch.unary(method, input, init));
     void reply.header('content-type', `application/${format}`);
     // Bytes in both formats: to text Fastify would add a charset.

@@ -4,7 +4,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { AppError, messageOf } from '../../../errors.js';
 import { toConnectError } from '../../rpc/connect-error.js';
-import type { CallInit } from '../../rpc/call.js';
+import { type CallInit, rpcSourceOf, sourceHeader } from '../../rpc/call.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
 import { binaryReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
@@ -80,7 +80,7 @@ function serve(
       const timeout = parseTimeout(headerText(headers['grpc-timeout']), deps.maxTimeoutMs);
       if (timeout.error !== undefined) return fail(timeout.error);
       const init: CallInit = {
-        source: 'Rpc',
+        source: rpcSourceOf(headers[sourceHeader]),
         correlationId,
         credentials: { authorization: headers.authorization, remoteAddress },
         timeoutMs: timeout.timeoutMs,

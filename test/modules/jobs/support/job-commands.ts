@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { expect } from 'vitest';
 import type { ManualClock } from '../../../../src/platform/clock.js';
 import type { TestDatabase } from '../../../support/database.js';
-import { type JobsClient, RefusedError, type RestClaim, type RestJob } from '../../../support/jobs-client.js';
+import {
+  type JobsClient,
+  type Lease,
+  RefusedError,
+  type RestClaim,
+  type RestJob,
+} from '../../../support/jobs-client.js';
 import { until } from '../../../support/until.js';
 import * as rules from './job-model.js';
 import type { JobModel, ModelLease } from './job-model.js';
@@ -218,6 +224,16 @@ const fail = fc.boolean().chain((retryable) =>
     else expect(answer).toBe(verdict);
   }),
 );
+
+/** REST cannot release; `send` does, and answers the error word or the new status. */
+export function releaseBy(send: (lease: Lease) => Promise<string>): fc.Arbitrary<Command> {
+  return report('release', async (_model, lease) => {
+    const answer = await send(asLease(lease));
+    const verdict = rules.judge(lease, 'queued');
+    if (verdict === 'counts') rules.release(lease.job);
+    expect(answer).toBe(verdict === 'counts' ? 'queued' : verdict);
+  });
+}
 
 const cancel = fc.nat({ max: 4 }).map((back) =>
   command(`cancel job -${back}`, async (model, { jobs }) => {

@@ -64,7 +64,7 @@ export function claim(model: JobModel, job: ModelJob, token: string, leaseMs: nu
 }
 
 /** How a report under a lease is taken: it counts, it repeats what has been, or it is refused. */
-export function judge({ job, token }: ModelLease, ends: 'done' | 'error' | 'canceled'): string {
+export function judge({ job, token }: ModelLease, ends: RestJob['status']): string {
   if (job.token !== token) return 'lease_lost';
   if (job.status === 'running') return 'counts';
   return job.status === ends ? 'repeats' : 'invalid_state';
@@ -87,6 +87,14 @@ export function fail(model: JobModel, job: ModelJob, error: { code: string; mess
   job.error = error;
   if (retryable) again(model, job, backoff(job.attempts));
   else finish(model, job, 'error');
+}
+
+/** As if it had not been claimed. */
+export function release(job: ModelJob): void {
+  job.status = 'queued';
+  job.attempts -= 1;
+  job.startedAt = undefined;
+  job.token = undefined;
 }
 
 /** Time passes: leases and attempts run out. */

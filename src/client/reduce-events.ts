@@ -1,0 +1,145 @@
+import type { Json } from '../platform/json.js';
+import { ChunkedMap } from './chunked-map.js';
+
+/** An event as REST prints it, in answers and as the data of server-sent events. */
+export interface LedgerEvent {
+  readonly id: string;
+  readonly seq: number;
+  /** RFC 3339, in UTC. */
+  readonly at: string;
+  readonly type: string;
+  readonly source: string;
+  readonly actor: { readonly kind: string; readonly id: string };
+  readonly correlation_id: string | null;
+  readonly task_id: string | null;
+  readonly review_id: string | null;
+  readonly repo_id: string | null;
+  readonly session_id: string | null;
+  readonly job_id: string | null;
+  /** The fields that have changed, as they are now. */
+  readonly payload: { readonly [field: string]: Json };
+}
+
+/**
+ * A job as REST prints it, without its payload, result and progress, which the ledger does not carry. What no event has told
+ * yet is undefined; that happens only to jobs that were submitted before the first event that was reduced.
+ */
+export interface JobRow {
+  readonly id: string;
+  readonly status: 'queued' | 'running' | 'done' | 'error' | 'canceled';
+  readonly kind: string | undefined;
+  readonly priority: number | undefined;
+  readonly attempts: number | undefined;
+  readonly max_attempts: number | undefined;
+  readonly run_at: string | undefined;
+  readonly timeout_sec: number | null | undefined;
+  readonly created_at: string | undefined;
+  readonly started_at: string | null | undefined;
+  readonly finished_at: string | null | undefined;
+  readonly error: { readonly code: string; readonly message: string } | null | undefined;
+  /** Who claimed it last; null before the first claim, and when that claim was given back. */
+  readonly worker_id: string | null | undefined;
+}
+
+/** What a ledger comes to, up to one of its events. It never changes. */
+export interface LedgerState {
+  /** The last event that was reduced; 0 before the first. */
+  readonly seq: number;
+  /** By id, which is the order in which they were submitted. */
+  readonly jobs: ChunkedMap<JobRow>;
+  readonly filtered: boolean;
+}
+
+export interface LedgerStateOptions {
+  /** For a stream that leaves events out because it was asked for some only: seqs may be missing. */
+  readonly filtered?: boolean | undefined;
+}
+
+/** Between two events that were to be reduced, others are missing. Read on after `after`. */
+export class LedgerGap extends Error {
+  override readonly name = 'LedgerGap';
+  /** The last event before the gap. */
+  readonly after: number;
+
+  constructor(after: number, next: number) {
+    super(`events are missing: after ${after} comes ${after + 1}, not ${next}`);
+    this.after = after;
+  }
+}
+
+/** Before any event. The first one may have any seq; jobs that are older than it get rows that are known in part. */
+export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}): LedgerState {
+  return { seq: 0, jobs: ChunkedMap.empty(), filtered };
+}
+
+/**
+ * The state after one more event. One that the state has seen already changes nothing, so a stream may repeat itself. Types that
+ * it does not know count but change no row. Works in browsers.
+ *
+ * @throws LedgerGap when events are missing before it.
+ */
+export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState {
+  const { seq } = event;
+  if (seq <= state.seq) return state;
+  const begun = state.seq > 0;
+  if (begun && !state.filtered && seq > state.seq + 1) throw new LedgerGap(state.seq, seq);
+  return { ...state, seq, jobs: jobsAfter(state.jobs, event) };
+}
+
+/** The same for several, in the order of seq. When one of them throws, none was reduced. */
+export function reduceEvents(state: LedgerState, events: Iterable<LedgerEvent>): LedgerState {
+  let latest = state;
+  for (const event of events) latest = reduceEvent(latest, event);
+  return latest;
+}
+
+const jobTypes: ReadonlySet<string> = new Set([
+  'JobQueued',
+  'JobStarted',
+  'JobDone',
+  'JobFailed',
+  'JobRetrying',
+  'JobCanceled',
+]);
+
+function jobsAfter(jobs: ChunkedMap<JobRow>, event: LedgerEvent): ChunkedMap<JobRow> {
+  const { type, job_id: id } = event;
+  if (id === null || !jobTypes.has(type)) return jobs;
+  return jobs.with(id, { ...(jobs.get(id) ?? beginning(event)), id, ...changes(event) });
+}
+
+type Unnamed = Omit<JobRow, 'id' | 'status'>;
+
+const unknown: Unnamed = {
+  kind: undefined,
+  priority: undefined,
+  attempts: undefined,
+  max_attempts: undefined,
+  run_at: undefined,
+  timeout_sec: undefined,
+  created_at: undefined,
+  started_at: undefined,
+  finished_at: undefined,
+  error: undefined,
+  worker_id: undefined,
+};
+
+/** The event of a new job tells what it was submitted with, and not that nothing has happened to it yet. */
+const untouched: Unnamed = { ...unknown, started_at: null, finished_at: null, error: null, worker_id: null };
+
+function beginning({ type, payload }: LedgerEvent): Unnamed {
+  return type === 'JobQueued' && payload['created_at'] !== undefined ? untouched : unknown;
+}
+
+const fields = ['status', ...Object.keys(unknown)];
+
+/** Only fields of a row: later versions may tell more. */
+function changes({ payload }: LedgerEvent): Pick<JobRow, 'status'> {
+  const changed: { [field: string]: Json } = {};
+  for (const field of fields) {
+    const value = payload[field];
+    if (value !== undefined) changed[field] = value;
+  }
+  // Every event of a job tells its status.
+  return changed as unknown as Pick<JobRow, 'status'>;
+}

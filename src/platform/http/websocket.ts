@@ -1,0 +1,253 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type RawData, WebSocket, WebSocketServer } from 'ws';
+import { AppError, messageOf } from '../../errors.js';
+import type { Log } from '../log.js';
+import type { CallInit } from '../rpc/call.js';
+import type { Plain } from '../rpc/codec.js';
+import type { Dispatch } from '../rpc/dispatch.js';
+import { restJson } from './gateway/rest-json.js';
+import type { Route, StreamRoute } from './gateway/routes.js';
+import type { CheckHost } from './hosts.js';
+import { correlationIdOf, type LogRequest } from './requests.js';
+import { restErrorBody } from './rest-error.js';
+
+/**
+ * Server streams over WebSocket, as JSON messages. The client says once what it wants, in the words of the stream's query:
+ *
+ *   client  {"type": "subscribe", "after": 41, "filter": {"type": ["JobDone"]}}
+ *   server  {"type": "subscribed"}
+ *           {"type": "event", "event": {...}}        for each item
+ *           {"type": "error", "error": ..., ...}     the body of a REST error, and the end
+ *
+ * `after` is the field that Last-Event-ID sets over server-sent events, `filter` has all the others.
+ */
+export interface WebSockets {
+  /** Whether there is one at this target. */
+  serves(url: string | undefined): boolean;
+  /** Takes over a connection that asks for a WebSocket; one that is refused gets an HTTP answer. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Ends those that have not asked for anything; a stream that is under way ends with the server's own reason. */
+  close(): void;
+}
+
+export interface WebSocketOptions {
+  readonly routes: readonly Route[];
+  readonly dispatch: Dispatch;
+  readonly checkHost: CheckHost;
+  readonly log: Log;
+  readonly logRequest: LogRequest;
+  /** How long a reader may take nothing while there is something to tell, in milliseconds. */
+  readonly stallMs: number;
+}
+
+const maxPayload = 64 * 1024;
+/** Between two pings; a connection that has answered none of them by the next one is dead. */
+const pingMs = 15_000;
+/** Close codes of RFC 6455, 7.4.1, and the registry's 1013. */
+const codes = { done: 1000, goingAway: 1001, badMessage: 1008, broken: 1011, tooSlow: 1013 } as const;
+
+export function createWebSockets(options: WebSocketOptions): WebSockets {
+  const { dispatch, checkHost, log, logRequest, stallMs } = options;
+  const server = new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false, clientTracking: false });
+  /** Those that have not subscribed yet. */
+  const idle = new Set<WebSocket>();
+  let closing = false;
+  const served = new Map(
+    options.routes.flatMap((route) =>
+      route.stream === undefined || !route.websocket
+        ? []
+        : [[route.template.source, createServe(route, route.stream)] as const],
+    ),
+  );
+
+  /** Answers why the request is refused, if it is. */
+  function refusal(request: IncomingMessage, path: string, init: CallInit): AppError | undefined {
+    const { host, origin } = request.headers;
+    const foreign = checkHost(host, origin);
+    if (foreign !== undefined) return foreign;
+    if (closing) return new AppError('unavailable', 'The server is stopping.');
+    const serve = served.get(path);
+    if (serve === undefined) return new AppError('not_found', `No WebSocket at ${path}`);
+    try {
+      dispatch.admit(serve.rpc, init);
+      return undefined;
+    } catch (error) {
+      return dispatch.fault(error, serve.rpc, init);
+    }
+  }
+
+  function createServe(route: Route, stream: StreamRoute) {
+    const { rpc } = route;
+    const request = restJson(rpc.desc.input);
+    const textOf = createItemText(stream);
+    const after = stream.lastEventId.name;
+
+    /** What the stream is asked for by the client's message. */
+    function inputOf(data: RawData): Plain {
+      const message = parse(data);
+      const { type, filter = {}, [after]: from, ...others } = message;
+      if (type !== 'subscribe') throw new AppError('invalid_request', 'type: must be subscribe');
+      const unknown = Object.keys(others)[0];
+      if (unknown !== undefined) throw new AppError('invalid_request', `${unknown}: there is no such field`);
+      if (typeof filter !== 'object' || filter === null || Array.isArray(filter)) {
+        throw new AppError('invalid_request', 'filter: must be an object');
+      }
+      return request.read({ ...filter, ...(from === undefined ? {} : { [after]: from }) }, '');
+    }
+
+    async function serve(socket: WebSocket, data: RawData, init: CallInit): Promise<void> {
+      let messages: AsyncIterator<Plain> | undefined;
+      try {
+        messages = dispatch.serverStream(rpc, inputOf(data), init)[Symbol.asyncIterator]();
+        if ((await messages.next()).done !== true) socket.send('{"type":"subscribed"}');
+        for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
+          if (!(await sendAll(socket, next.value[stream.items.localName] as readonly Plain[], textOf, stallMs))) {
+            log.info('reader_cut_off', { corr_id: init.correlationId, path: rpc.path });
+            throw new AppError('unavailable', 'You read too slowly; go on after the last event that you have seen.');
+          }
+        }
+        socket.close(codes.done);
+      } catch (error) {
+        end(socket, dispatch.fault(error, rpc, init), init.correlationId);
+      } finally {
+        await messages?.return?.();
+      }
+    }
+    return { rpc, serve };
+  }
+
+  function begin(socket: WebSocket, path: string, init: Omit<CallInit, 'onGone'>): void {
+    const serve = served.get(path)?.serve;
+    if (serve === undefined) return socket.terminate();
+    const onGone = (gone: () => void): void => {
+      if (socket.readyState === WebSocket.CLOSED) gone();
+      else socket.once('close', gone);
+    };
+    idle.add(socket);
+    socket.once('close', () => idle.delete(socket));
+    socket.on('message', (data) => {
+      if (idle.delete(socket)) void serve(socket, data, { ...init, onGone });
+      else end(socket, new AppError('invalid_request', 'subscribe comes once'), init.correlationId);
+    });
+    // What is wrong with the frames is told to the client by ws itself.
+    socket.on('error', () => undefined);
+    keepAlive(socket);
+  }
+
+  return {
+    serves: (url) => served.has(pathOf(url)),
+    upgrade(request, socket, head) {
+      const correlationId = correlationIdOf(request.headers['x-correlation-id']);
+      const path = pathOf(request.url);
+      const ended = logRequest(request.method ?? '', path, correlationId);
+      socket.once('close', () => ended('closed'));
+      const init = {
+        source: 'Rest' as const,
+        correlationId,
+        credentials: {
+          authorization: request.headers.authorization,
+          remoteAddress: (socket as Socket).remoteAddress,
+        },
+      };
+      const refused = refusal(request, path, { ...init, onGone: () => undefined });
+      if (refused !== undefined) return refuse(socket, refused, correlationId);
+      server.handleUpgrade(request, socket, head, (upgraded) => begin(upgraded, path, init));
+    },
+    close() {
+      closing = true;
+      for (const socket of idle) socket.close(codes.goingAway);
+    },
+  };
+}
+
+function pathOf(url = '/'): string {
+  const cut = url.indexOf('?');
+  return cut < 0 ? url : url.slice(0, cut);
+}
+
+function refuse(socket: Duplex, error: AppError, correlationId: string): void {
+  const body = restErrorBody(error, correlationId);
+  const { code } = JSON.parse(body) as { code: number };
+  const head = [
+    `HTTP/1.1 ${code} ${error.kind}`,
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    `X-Correlation-Id: ${correlationId}`,
+    ...(error.kind === 'unauthorized' ? ['WWW-Authenticate: Bearer'] : []),
+    'Connection: close',
+  ];
+  socket.on('error', () => undefined);
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+function end(socket: WebSocket, error: AppError, correlationId: string): void {
+  if (socket.readyState !== WebSocket.OPEN) return socket.terminate();
+  socket.send(JSON.stringify({ type: 'error', ...(JSON.parse(restErrorBody(error, correlationId)) as object) }));
+  socket.close(closeCode(error));
+  // ws gives the other side 30 s to answer; one that reads nothing would not.
+  if (socket.bufferedAmount > maxPayload) setTimeout(() => socket.terminate(), 1000).unref();
+}
+
+function closeCode({ kind }: AppError): number {
+  if (kind === 'internal_error') return codes.broken;
+  return kind === 'unavailable' ? codes.tooSlow : codes.badMessage;
+}
+
+function parse(data: RawData): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse((data as Buffer).toString());
+  } catch (error) {
+    throw new AppError('invalid_request', `The message is not JSON: ${messageOf(error)}`);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new AppError('invalid_request', 'The message must be an object.');
+  }
+  return json as Record<string, unknown>;
+}
+
+/** Sends them in one go; false when the other side takes nothing for too long, or is gone. */
+function sendAll(
+  socket: WebSocket,
+  items: readonly Plain[],
+  textOf: (item: Plain) => string,
+  stallMs: number,
+): Promise<boolean> | boolean {
+  const last = items.length - 1;
+  if (last < 0) return true;
+  let sent: ((error?: Error) => void) | undefined;
+  const done = new Promise<boolean>((resolve) => {
+    sent = (error) => resolve(error === undefined || error === null);
+  });
+  items.forEach((item, index) => socket.send(textOf(item), index === last ? sent : undefined));
+  if (socket.bufferedAmount === 0) return true;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), stallMs);
+  });
+  return Promise.race([done, late]).finally(() => clearTimeout(timer));
+}
+
+/** All who are sent the same item are sent the same text. */
+function createItemText({ items }: StreamRoute): (item: Plain) => string {
+  const json = restJson(items.message);
+  const texts = new WeakMap<Plain, string>();
+  return (item) => {
+    let text = texts.get(item);
+    if (text === undefined) texts.set(item, (text = `{"type":"event","event":${json.write(item)}}`));
+    return text;
+  };
+}
+
+function keepAlive(socket: WebSocket): void {
+  let answered = true;
+  socket.on('pong', () => (answered = true));
+  const timer = setInterval(() => {
+    if (!answered) return socket.terminate();
+    answered = false;
+    socket.ping();
+  }, pingMs);
+  socket.once('close', () => clearInterval(timer));
+}
