@@ -88,6 +88,7 @@ async function compose(
     log,
     stopping: lifecycle.stopping,
     pollMs: config.pollInterval,
+    stallMs: config.streamStall,
     retentionMs: config.eventRetention,
     retentionCount: config.eventCount,
   });

@@ -16,13 +16,9 @@ import { testClient } from './support/worker.js';
 
 const start = new Date('2026-03-01T12:00:00.000Z');
 
-async function setUp() {
+async function setUp(flags: Readonly<Record<string, string>> = {}) {
   const clock = createManualClock(start);
-  const app = await startTestApp({
-    clock,
-    random: () => random,
-    flags: { 'poll-interval': '2ms', 'job-retention': 'off' },
-  });
+  const app = await startTestApp({ clock, random: () => random, flags });
   const jobs = createJobsClient(app.url);
   return { app, clock, jobs, database: app.database };
 }
@@ -134,7 +130,7 @@ test('an event that came by RPC is the event that REST prints', async () => {
 });
 
 test('whatever is done to jobs, the ledger comes to what the server says', { timeout: 120_000 }, async () => {
-  const { app, clock, jobs, database } = await setUp();
+  const { app, clock, jobs, database } = await setUp({ 'poll-interval': '2ms', 'job-retention': 'off' });
   const release = releaseBy(await createReleaser(app.url));
   const all: LedgerEvent[] = [];
   let state = emptyLedgerState();

@@ -3,7 +3,7 @@ import type { Wakeups } from '../../platform/db/wakeups.js';
 import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
 import { type Event, type Filter, fits, isUnfiltered } from './events.js';
-import { expired } from './expired.js';
+import { expired, tooSlow } from './refusals.js';
 import { readEvents, readExtent } from './store.js';
 
 /** Announced when events have been numbered. */
@@ -22,7 +22,8 @@ export interface Batch {
 export interface Feed {
   /**
    * Every event after `after` that fits, in order, for as long as the signal lets it. The caller has checked that `after` is in
-   * the ledger. Throws `invalid_request` when the reader is so slow that what comes next has expired.
+   * the ledger. Throws `unavailable` when the reader took longer than `stallMs` over a batch, `invalid_request` when it is so slow
+   * that what comes next has expired.
    */
   follow(after: number, filter: Filter, signal: AbortSignal): AsyncIterable<Batch>;
   /** How many are following now. */
@@ -36,6 +37,10 @@ export interface FeedDeps {
   readonly wakeups: Wakeups;
   readonly log: Log;
   readonly pollMs: number;
+  /** In milliseconds. */
+  readonly stallMs: number;
+  /** Milliseconds that only count up; performance.now() by default. */
+  readonly now?: () => number;
 }
 
 const page = 1000;
@@ -58,7 +63,8 @@ interface Kept extends Batch {
   readonly size: number;
 }
 
-export function createFeed({ db, wakeups, log, pollMs }: FeedDeps): Feed {
+export function createFeed(deps: FeedDeps): Feed {
+  const { db, wakeups, log, pollMs, stallMs, now = () => performance.now() } = deps;
   let kept: Kept[] = [];
   let keptCount = 0;
   let keptChars = 0;
@@ -111,11 +117,11 @@ export function createFeed({ db, wakeups, log, pollMs }: FeedDeps): Feed {
 
   /** The first one to follow after a while without anybody, during which nothing was read. */
   async function awake(): Promise<void> {
-    const { head: now } = await readExtent(db);
-    if (now <= head) return;
+    const { head: present } = await readExtent(db);
+    if (present <= head) return;
     kept = [];
     keptCount = keptChars = 0;
-    head = from = now;
+    head = from = present;
     wakeAll();
   }
 
@@ -152,10 +158,11 @@ export function createFeed({ db, wakeups, log, pollMs }: FeedDeps): Feed {
           for (const batch of atHand(cursor)) {
             // While it was being written, others have come, and this one may have gone from our hands; it is still whole.
             cursor = batch.events.at(-1)?.seq ?? cursor;
-            if (all) yield batch;
-            else {
-              const events = batch.events.filter((event) => fits(event, filter));
-              if (events.length > 0) yield { events };
+            const told = all ? batch : { events: batch.events.filter((event) => fits(event, filter)) };
+            if (told.events.length > 0) {
+              const handedOver = now();
+              yield told;
+              if (now() - handedOver > stallMs) throw tooSlow(cursor);
             }
             if (signal.aborted) return;
           }
@@ -165,7 +172,11 @@ export function createFeed({ db, wakeups, log, pollMs }: FeedDeps): Feed {
           const { events, oldest } = await readEvents(db, range, filter);
           if (oldest > cursor + 1) throw expired(cursor, oldest);
           cursor = events.length < page ? upTo : (events.at(-1)?.seq ?? upTo);
-          if (events.length > 0) yield { events };
+          if (events.length > 0) {
+            const handedOver = now();
+            yield { events };
+            if (now() - handedOver > stallMs) throw tooSlow(cursor);
+          }
         }
       }
     } finally {

@@ -5,7 +5,7 @@ import type { Wakeups } from '../../platform/db/wakeups.js';
 import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
 import { type Event, type FilterInput, filterOf } from './events.js';
-import { expired } from './expired.js';
+import { expired } from './refusals.js';
 import { type Batch, createFeed, farthest } from './feed.js';
 import { createSequencer } from './sequencer.js';
 import { expireEvents, readEvents, readExtent } from './store.js';
@@ -18,6 +18,8 @@ export interface EventsDeps {
   /** Aborts when the server is about to stop. */
   readonly stopping: AbortSignal;
   readonly pollMs: number;
+  /** How long a reader may take over what it is told, in milliseconds. */
+  readonly stallMs: number;
   /** How long events are kept; undefined: for ever. */
   readonly retentionMs: number | undefined;
   /** How many of the newest are kept; undefined: all. */
@@ -53,8 +55,8 @@ const retentionPage = 1000;
 const retentionEveryMs = 10_000;
 
 export function createEvents(deps: EventsDeps): Events {
-  const { db, clock, wakeups, log, stopping, pollMs, retentionMs, retentionCount } = deps;
-  const feed = createFeed({ db, wakeups, log, pollMs });
+  const { db, clock, wakeups, log, stopping, pollMs, stallMs, retentionMs, retentionCount } = deps;
+  const feed = createFeed({ db, wakeups, log, pollMs, stallMs });
   const sequencer = createSequencer({ db, wakeups, log, pollMs, hurried: () => feed.followers > 0 });
 
   const retention = createLoop({

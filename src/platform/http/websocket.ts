@@ -7,6 +7,7 @@ import type { Log } from '../log.js';
 import type { CallInit } from '../rpc/call.js';
 import type { Plain } from '../rpc/codec.js';
 import type { Dispatch } from '../rpc/dispatch.js';
+import { cutOff } from './gateway/event-stream.js';
 import { restJson } from './gateway/rest-json.js';
 import type { Route, StreamRoute } from './gateway/routes.js';
 import type { CheckHost } from './hosts.js';
@@ -105,7 +106,7 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
         for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
           if (!(await sendAll(socket, next.value[stream.items.localName] as readonly Plain[], textOf, stallMs))) {
             log.info('reader_cut_off', { corr_id: init.correlationId, path: rpc.path });
-            throw new AppError('unavailable', 'You read too slowly; go on after the last event that you have seen.');
+            throw cutOff(stream, next.value);
           }
         }
         socket.close(codes.done);

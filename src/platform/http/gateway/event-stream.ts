@@ -66,7 +66,7 @@ export function eventStreamHandle(route: Route, stream: StreamRoute, options: Ev
         const chunk = encode(next.value);
         if (chunk === undefined || raw.write(chunk) || (await hasDrained(raw, stallMs))) continue;
         log.info('reader_cut_off', { corr_id: request.id, path: route.rpc.path });
-        throw new AppError('unavailable', 'You read too slowly; go on after the last event that you have seen.');
+        throw cutOff(stream, next.value);
       }
     } catch (error) {
       const known = dispatch.fault(error, route.rpc, { correlationId: request.id });
@@ -79,6 +79,14 @@ export function eventStreamHandle(route: Route, stream: StreamRoute, options: Ev
     }
     return reply;
   };
+}
+
+/** What a reader is told that took nothing for too long, should it ever read on: it has then been told all up to there. */
+export function cutOff({ items, eventId }: StreamRoute, message: Plain): AppError {
+  const last = (message[items.localName] as readonly Plain[]).at(-1)?.[eventId.localName];
+  return new AppError('unavailable', `You read too slowly; go on after ${String(last)}.`, {
+    details: { resume_after: last },
+  });
 }
 
 function end(raw: ServerResponse): void {

@@ -7,3 +7,10 @@ export function expired(after: number, oldest: number): AppError {
     oldest_seq: oldest,
   });
 }
+
+/** A reader took too long to take what it was told; `after` is what it was told last. */
+export function tooSlow(after: number): AppError {
+  return new AppError('unavailable', `You read too slowly; go on after ${after}.`, {
+    details: { resume_after: after },
+  });
+}

@@ -1,0 +1,67 @@
+import { expect, onTestFinished, test } from 'vitest';
+import type { Filter } from '../../../src/modules/events/events.js';
+import { createFeed } from '../../../src/modules/events/feed.js';
+import { createDatabase } from '../../../src/platform/db/db.js';
+import { createWakeups } from '../../../src/platform/db/wakeups.js';
+import { createLog } from '../../../src/platform/log.js';
+import { startTestApp } from '../../support/app.js';
+import { listEvents } from '../../support/events-client.js';
+
+const everything: Filter = {
+  types: [],
+  source: undefined,
+  taskId: undefined,
+  reviewId: undefined,
+  repoId: undefined,
+  sessionId: undefined,
+  jobId: undefined,
+};
+
+/** A feed of its own on the ledger of a server, by a clock that is set by hand. */
+async function setUp(count: number) {
+  const app = await startTestApp();
+  const append = async (events: number): Promise<void> => {
+    await app.database.query(
+      `INSERT INTO events_new (count, at, type, source, actor_kind, actor_id, payload)
+       SELECT 1, now(), 'TaskCreated', 'Rest', 'human', 'local', '{}' FROM generate_series(1, $1::int)`,
+      [events],
+    );
+    await listEvents(app.url);
+  };
+  await append(count);
+  const log = createLog('silent');
+  const connection = { connectionString: app.database.url };
+  const db = createDatabase(connection, { poolSize: 2, log, ownSessions: true });
+  onTestFinished(() => db.close());
+  const wakeups = createWakeups({ connection, db, log, listen: false });
+  let ms = 0;
+  const feed = createFeed({ db, wakeups, log, pollMs: 50, stallMs: 1000, now: () => ms });
+  feed.start();
+  onTestFinished(() => feed.stop());
+  const over = new AbortController();
+  onTestFinished(() => over.abort());
+  return { feed, append, signal: over.signal, advance: (by: number) => void (ms += by) };
+}
+
+test('a reader that takes too long over what it is told is cut off with the seq to go on after', async () => {
+  const { feed, signal, advance } = await setUp(2500);
+  const reader = feed.follow(0, everything, signal)[Symbol.asyncIterator]();
+  expect((await reader.next()).value).toMatchObject({ events: { length: 1000 } });
+  advance(1000);
+  expect((await reader.next()).value).toMatchObject({ events: { length: 1000 } });
+  advance(1001);
+  await expect(reader.next()).rejects.toMatchObject({ kind: 'unavailable', details: { resume_after: 2000 } });
+  expect(feed.followers).toBe(0);
+});
+
+test('a reader that waits for what comes is not slow', async () => {
+  const { feed, signal, advance, append } = await setUp(1);
+  const reader = feed.follow(0, everything, signal)[Symbol.asyncIterator]();
+  await reader.next();
+  const next = reader.next();
+  advance(1_000_000);
+  await append(1);
+  expect((await next).value).toMatchObject({ events: [{ seq: 2 }] });
+  await append(1);
+  expect((await reader.next()).value).toMatchObject({ events: [{ seq: 3 }] });
+});
