@@ -1,5 +1,5 @@
 // `npm run bench`: Muster against public tools, in one run on one Postgres with durable commits.
-// Arguments, all optional: `-- --rounds 3 --seconds 5 --only rest,grpc,queues,claims,start`.
+// Arguments, all optional: `-- --rounds 3 --seconds 5 --only rest,grpc,queues,claims,events,start`.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -10,7 +10,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '5' },
-    only: { type: 'string', default: 'rest,grpc,queues,claims,start' },
+    only: { type: 'string', default: 'rest,grpc,queues,claims,events,start' },
   },
 });
 install();
@@ -19,6 +19,7 @@ const { grpcCases } = await import('./cases/grpc.mjs');
 const { queueCases } = await import('./cases/queues.mjs');
 const { restCases } = await import('./cases/rest.mjs');
 const { measureClaims } = await import('./cases/claims.mjs');
+const { measureEvents } = await import('./cases/events.mjs');
 const { measureStart } = await import('./cases/start.mjs');
 const { settle, startDatabase } = await import('./lib/db.mjs');
 const { describeRun } = await import('./lib/machine.mjs');
@@ -46,6 +47,10 @@ try {
   }
   printReport({ facts: await describeRun(database.connection), rows });
   if (wanted.includes('claims')) printClaims(await measureClaims({ database, muster }));
+  if (wanted.includes('events')) {
+    const lines = await measureEvents({ database, muster, rounds: Number(values.rounds), log });
+    console.log(`\n${lines.join('\n')}`);
+  }
 } finally {
   await muster.stop();
   await database.stop();

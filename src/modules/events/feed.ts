@@ -57,6 +57,12 @@ const noFilter: Filter = {
   jobId: undefined,
 };
 
+/** A batch, and the seq up to which all has been told with it. */
+interface Told {
+  readonly batch: Batch;
+  readonly upTo: number;
+}
+
 interface Kept extends Batch {
   readonly first: number;
   readonly last: number;
@@ -141,8 +147,37 @@ export function createFeed(deps: FeedDeps): Feed {
     });
   }
 
-  async function* follow(after: number, filter: Filter, signal: AbortSignal): AsyncIterable<Batch> {
+  function readPage(after: number, upTo: number, filter: Filter): ReturnType<typeof readEvents> {
+    const reading = readEvents(db, { after, before: upTo + 1, limit: page, from: 'oldest' }, filter);
+    // It is waited for later, and perhaps by nobody.
+    reading.catch(() => undefined);
+    return reading;
+  }
+
+  /** What is no longer at hand, page by page. While one is being told, the next is being read. */
+  async function* replay(after: number, filter: Filter): AsyncIterable<Told> {
+    let cursor = after;
+    let upTo = head;
+    let coming = readPage(cursor, upTo, filter);
+    for (let more = true; more;) {
+      const { events, oldest } = await coming;
+      if (oldest > cursor + 1) throw expired(cursor, oldest);
+      cursor = events.length < page ? upTo : (events.at(-1)?.seq ?? upTo);
+      more = cursor < from;
+      if (more) coming = readPage(cursor, (upTo = head), filter);
+      yield { batch: { events }, upTo: cursor };
+    }
+  }
+
+  function* present(after: number, filter: Filter): Iterable<Told> {
     const all = isUnfiltered(filter);
+    for (const batch of atHand(after)) {
+      const upTo = batch.events.at(-1)?.seq ?? after;
+      yield { batch: all ? batch : { events: batch.events.filter((event) => fits(event, filter)) }, upTo };
+    }
+  }
+
+  async function* follow(after: number, filter: Filter, signal: AbortSignal): AsyncIterable<Batch> {
     let cursor = after;
     let wake: () => void = () => undefined;
     const leave = (): void => wake();
@@ -154,29 +189,15 @@ export function createFeed(deps: FeedDeps): Feed {
         if (cursor >= head) {
           await new Promise<void>((resolve) => waiting.add((wake = resolve)));
           waiting.delete(wake);
-        } else if (cursor >= from) {
-          for (const batch of atHand(cursor)) {
-            // While it was being written, others have come, and this one may have gone from our hands; it is still whole.
-            cursor = batch.events.at(-1)?.seq ?? cursor;
-            const told = all ? batch : { events: batch.events.filter((event) => fits(event, filter)) };
-            if (told.events.length > 0) {
-              const handedOver = now();
-              yield told;
-              if (now() - handedOver > stallMs) throw tooSlow(cursor);
-            }
-            if (signal.aborted) return;
-          }
-        } else {
-          const upTo = head;
-          const range = { after: cursor, before: upTo + 1, limit: page, from: 'oldest' } as const;
-          const { events, oldest } = await readEvents(db, range, filter);
-          if (oldest > cursor + 1) throw expired(cursor, oldest);
-          cursor = events.length < page ? upTo : (events.at(-1)?.seq ?? upTo);
-          if (events.length > 0) {
-            const handedOver = now();
-            yield { events };
-            if (now() - handedOver > stallMs) throw tooSlow(cursor);
-          }
+          continue;
+        }
+        for await (const { batch, upTo } of cursor < from ? replay(cursor, filter) : present(cursor, filter)) {
+          cursor = upTo;
+          if (batch.events.length === 0) continue;
+          const handedOver = now();
+          yield batch;
+          if (now() - handedOver > stallMs) throw tooSlow(cursor);
+          if (signal.aborted) return;
         }
       }
     } finally {
