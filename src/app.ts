@@ -6,7 +6,7 @@ import { createLocalAuthenticator } from './platform/auth/authenticate.js';
 import { createPolicy, type Grants } from './platform/auth/policy.js';
 import { type Clock, createDatabaseClock } from './platform/clock.js';
 import { lockDataDir } from './platform/data-dir.js';
-import { type ConnectionConfig, createDatabase, type Db } from './platform/db/db.js';
+import { type ConnectionConfig, createDatabase, type Database, type Db } from './platform/db/db.js';
 import { startEmbeddedPostgres } from './platform/db/embedded.js';
 import { migrate } from './platform/db/migrate.js';
 import { createWakeups } from './platform/db/wakeups.js';
@@ -158,12 +158,8 @@ async function migrateDatabase(db: Db, connection: ConnectionConfig, log: Log): 
   if (taken.length > 0) log.info('migrated', { steps: taken });
 }
 
-async function startClock(db: Db, log: Log, lifecycle: Lifecycle): Promise<Clock> {
-  const clock = await createDatabaseClock(async () => {
-    const [row] = await db.query<{ now: Date }>({ name: 'clock_now', text: 'SELECT clock_timestamp() AS now' }, []);
-    if (row === undefined) throw new Error('the database told no time');
-    return row.now;
-  });
+async function startClock(db: Database, log: Log, lifecycle: Lifecycle): Promise<Clock> {
+  const clock = await createDatabaseClock(() => db.now());
   const loop = createLoop({ name: 'clock', log, intervalMs: clockSyncMs, run: () => clock.sync() });
   lifecycle.onStop('clock', () => loop.stop());
   loop.start();

