@@ -10,18 +10,22 @@ import { findFaults, type Reading, type Written } from './support/checker.js';
  * Writers whose transactions overlap at random, so that ids are drawn in another order than they become visible. Each appends
  * events of an entity of its own and of one that they share, whose row it locks first, as a change does.
  */
-async function write(database: TestDatabase, writer: number, transactions: number): Promise<Written[]> {
+async function write(
+  database: TestDatabase,
+  writer: number,
+  transactions: number,
+  { outside = false }: Plants,
+): Promise<Written[]> {
   const client = new pg.Client({ connectionString: database.url });
   onTestFinished(() => client.end());
   await client.connect();
   const written: Written[] = [];
   let step = 0;
   const insert = async (entity: string, mark: string): Promise<void> => {
-    await client.query(
-      `INSERT INTO events_new (count, at, type, source, actor_kind, actor_id, task_id, payload)
-       VALUES (1, now(), 'TaskUpdated', 'Rest', 'human', 'local', $1, json_build_object('mark', $2::text))`,
-      [entity, mark],
-    );
+    const text = `INSERT INTO events_new (count, at, type, source, actor_kind, actor_id, task_id, payload)
+       VALUES (1, now(), 'TaskUpdated', 'Rest', 'human', 'local', $1, json_build_object('mark', $2::text))`;
+    if (outside) await database.query(text, [entity, mark]);
+    else await client.query(text, [entity, mark]);
   };
   for (let n = 0; n < transactions; n++) {
     const mine: Written[] = [];
@@ -46,42 +50,55 @@ async function write(database: TestDatabase, writer: number, transactions: numbe
   return written;
 }
 
+/** Faults that are put in on purpose. */
+interface Plants {
+  /** SQL that breaks the ledger. */
+  readonly sql?: string;
+  /** Events are not committed with their change, but for themselves. */
+  readonly outside?: boolean;
+  /** The first server hears of nothing, and does not look by itself either. */
+  readonly deaf?: boolean;
+}
+
 /** Runs writers and readers on three servers; answers what was committed and what each reader was told. */
-async function run(plant: string): Promise<{ written: Written[]; readings: Reading[] }> {
-  const { apps, database } = await startTestApps({}, {}, {});
+async function run(plants: Plants): Promise<{ written: Written[]; readings: Reading[] }> {
+  const flags = { 'db-listen': 'off', 'poll-interval': '1h' };
+  const { apps, database } = await startTestApps(plants.deaf === true ? { flags } : {}, {}, {});
   await database.query('CREATE TABLE shared (n int NOT NULL)');
   await database.query('INSERT INTO shared VALUES (0)');
-  if (plant !== '') await database.query(plant);
+  if (plants.sql !== undefined) await database.query(plants.sql);
   const streams = await Promise.all(apps.map(({ url }) => openEventStream(`${url}/api/events/subscribe?after=0`)));
-  const writers = await Promise.all(Array.from({ length: 8 }, (_, n) => write(database, n, 30)));
+  const writers = await Promise.all(Array.from({ length: 8 }, (_, n) => write(database, n, 30, plants)));
   const written = writers.flat();
   // Comes last: whoever has it has been told all that he is going to be told.
   await database.query(
     `INSERT INTO events_new (count, at, type, source, actor_kind, actor_id, payload)
      VALUES (1, now(), 'TaskUpdated', 'Rest', 'human', 'local', '{"mark": "end"}')`,
   );
-  const readings = await Promise.all(
-    streams.map(async (stream): Promise<Reading> => {
-      const isEnd = (data: string): boolean => data.includes('"mark": "end"') || data.includes('"mark":"end"');
-      await stream.until('the end has come', (events) => events.some(({ data }) => isEnd(data)));
-      return stream.events.map(({ id, data }) => {
-        const event = JSON.parse(data) as { task_id: string | null; payload: { mark: string } };
-        return { seq: Number(id), entity: event.task_id ?? '', mark: event.payload.mark };
-      });
+  const isEnd = (data: string): boolean => data.includes('"mark": "end"') || data.includes('"mark":"end"');
+  const able = plants.deaf === true ? streams.slice(1) : streams;
+  for (const stream of able) {
+    await stream.until('the end has come', (events) => events.some(({ data }) => isEnd(data)));
+  }
+  const readings = streams.map(({ events }): Reading =>
+    events.map(({ id, data }) => {
+      const event = JSON.parse(data) as { task_id: string | null; payload: { mark: string } };
+      return { seq: Number(id), entity: event.task_id ?? '', mark: event.payload.mark };
     }),
   );
   return { written, readings };
 }
 
 test('whatever writers do, every reader is told what was committed, once, and in order', async () => {
-  const { written, readings } = await run('');
+  const { written, readings } = await run({});
   expect(findFaults(written, readings)).toEqual([]);
 });
 
 describe('the checker catches', () => {
   test('numbers that are drawn when events are inserted', async () => {
     // As a plain sequence would: a number may become visible after a greater one has been read.
-    const { written, readings } = await run(`
+    const { written, readings } = await run({
+      sql: `
       CREATE OR REPLACE FUNCTION number_events(most integer) RETURNS integer LANGUAGE plpgsql AS $$
       DECLARE numbered integer;
       BEGIN
@@ -91,12 +108,14 @@ describe('the checker catches', () => {
         GET DIAGNOSTICS numbered = ROW_COUNT;
         UPDATE events_head SET seq = greatest(seq, (SELECT max(e.seq) FROM events e)) WHERE numbered > 0;
         RETURN numbered;
-      END $$`);
+      END $$`,
+    });
     expect(findFaults(written, readings)).not.toEqual([]);
   });
 
   test('events that are numbered in another order than their entity changed', async () => {
-    const { written, readings } = await run(`
+    const { written, readings } = await run({
+      sql: `
       CREATE OR REPLACE FUNCTION number_events(most integer) RETURNS integer LANGUAGE plpgsql AS $$
       DECLARE head bigint; numbered integer;
       BEGIN
@@ -107,8 +126,28 @@ describe('the checker catches', () => {
         GET DIAGNOSTICS numbered = ROW_COUNT;
         UPDATE events_head SET seq = head + numbered;
         RETURN numbered;
-      END $$`);
+      END $$`,
+    });
     expect(findFaults(written, readings)).not.toEqual([]);
+  });
+
+  test('events that are committed without their change', async () => {
+    const { written, readings } = await run({ outside: true });
+    expect(findFaults(written, readings)).toContainEqual(expect.stringContaining('which was not committed'));
+  });
+
+  test('a server that misses a wake-up and does not look by itself', async () => {
+    const { written, readings } = await run({ deaf: true });
+    expect(findFaults(written, readings)).toContainEqual(expect.stringMatching(/^reader 0 was not told /));
+    expect(findFaults(written, readings.slice(1))).toEqual([]);
+  });
+
+  test('a replay that overlaps with what comes live', async () => {
+    const { written, readings } = await run({});
+    const [whole = []] = readings;
+    const half = Math.floor(whole.length / 2);
+    const spliced = [...whole.slice(0, half + 3), ...whole.slice(half)];
+    expect(findFaults(written, [spliced])).toContainEqual(expect.stringMatching(/ twice$/));
   });
 
   const written: readonly Written[] = ['a-0', 'a-1', 'a-2'].map((mark) => ({ entity: 'own-a', mark }));
