@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { patienceMs } from './until.js';
+import { createLookout } from './until.js';
 
 /** One server-sent event. */
 export interface SentEvent {
@@ -28,9 +28,13 @@ export async function openEventStream(url: string, headers: Record<string, strin
   onTestFinished(() => given.abort());
   const response = await fetch(url, { headers: { accept: 'text/event-stream', ...headers }, signal: given.signal });
   const events: SentEvent[] = [];
-  const waiting = new Set<() => void>();
   let text = '';
   let ended = false;
+  const lookout = createLookout(
+    events as readonly SentEvent[],
+    () => (ended ? text.slice(-500) : undefined),
+    () => `${events.length} events`,
+  );
 
   async function read(): Promise<void> {
     const decoder = new TextDecoder();
@@ -43,13 +47,13 @@ export async function openEventStream(url: string, headers: Record<string, strin
         const blocks = rest.split('\n\n');
         rest = blocks.pop() ?? '';
         events.push(...blocks.flatMap(eventOf));
-        waiting.forEach((look) => look());
+        lookout.tell();
       }
     } catch {
       // Closed by us, or cut off: both are an end.
     }
     ended = true;
-    waiting.forEach((look) => look());
+    lookout.tell();
   }
 
   return {
@@ -59,25 +63,7 @@ export async function openEventStream(url: string, headers: Record<string, strin
     text: () => text,
     over: read(),
     close: () => given.abort(),
-    until: (what, look) =>
-      new Promise((resolve, reject) => {
-        const settle = (answer: () => void): void => {
-          clearTimeout(late);
-          waiting.delete(again);
-          answer();
-        };
-        const again = (): void => {
-          const seen = look(events);
-          if (seen !== undefined && seen !== false) settle(() => resolve(seen));
-          else if (ended) settle(() => reject(new Error(`the stream ended before ${what}: ${text.slice(-500)}`)));
-        };
-        const late = setTimeout(
-          () => settle(() => reject(new Error(`waited in vain until ${what}; heard ${events.length} events`))),
-          patienceMs,
-        );
-        waiting.add(again);
-        again();
-      }),
+    until: lookout.until,
   };
 }
 

@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
-import { patienceMs } from './until.js';
+import { createLookout } from './until.js';
 
 /** A message of ours, whatever its type. */
 export type WsMessage = {
@@ -36,9 +36,12 @@ export function openWebSocket(url: string, path: string, options: ClientOptions 
   const socket = new WebSocket(url.replace(/^http/, 'ws') + path, options);
   onTestFinished(() => socket.terminate());
   const messages: WsMessage[] = [];
-  const waiting = new Set<() => void>();
   let over = false;
-  const tell = (): void => waiting.forEach((look) => look());
+  const lookout = createLookout(
+    messages as readonly WsMessage[],
+    () => (over ? JSON.stringify(messages.slice(-3)) : undefined),
+    () => `${messages.length} messages`,
+  );
   const opened = new Promise<void>((resolve, reject) => {
     socket.once('open', resolve);
     socket.once('error', reject);
@@ -52,12 +55,12 @@ export function openWebSocket(url: string, path: string, options: ClientOptions 
   socket.on('error', () => undefined);
   socket.on('message', (data: Buffer) => {
     messages.push(JSON.parse(data.toString()) as WsMessage);
-    tell();
+    lookout.tell();
   });
   const closed = new Promise<number>((resolve) => socket.once('close', (code) => resolve(code)));
   void closed.then(() => {
     over = true;
-    tell();
+    lookout.tell();
   });
   return {
     socket,
@@ -65,25 +68,6 @@ export function openWebSocket(url: string, path: string, options: ClientOptions 
     opened,
     closed,
     send: (message) => socket.send(typeof message === 'string' ? message : JSON.stringify(message)),
-    until: (what, look) =>
-      new Promise((resolve, reject) => {
-        const settle = (answer: () => void): void => {
-          clearTimeout(late);
-          waiting.delete(again);
-          answer();
-        };
-        const again = (): void => {
-          const seen = look(messages);
-          if (seen !== undefined && seen !== false) settle(() => resolve(seen));
-          else if (over)
-            settle(() => reject(new Error(`closed before ${what}: ${JSON.stringify(messages.slice(-3))}`)));
-        };
-        const late = setTimeout(
-          () => settle(() => reject(new Error(`waited in vain until ${what}; heard ${messages.length}`))),
-          patienceMs,
-        );
-        waiting.add(again);
-        again();
-      }),
+    until: lookout.until,
   };
 }

@@ -13,7 +13,7 @@ import {
   type WorkStartSchema,
   type WorkUpdateSchema,
 } from '../../gen/muster/v1/jobs_pb.js';
-import { patienceMs } from './until.js';
+import { createLookout } from './until.js';
 
 type Request = MessageInitShape<typeof WorkRequestSchema>;
 
@@ -65,8 +65,11 @@ export function openWorkStream(url: string, options: WorkStreamOptions = {}): Wo
     over: undefined as Heard['over'],
   };
   const requests = createMailbox<Request>();
-  const waiting = new Set<() => void>();
-  const tell = (): void => waiting.forEach((look) => look());
+  const lookout = createLookout<Heard>(
+    heard,
+    () => heard.over && String(heard.over.error?.message),
+    () => summary(heard),
+  );
 
   async function listen(): Promise<ConnectError | undefined> {
     try {
@@ -76,14 +79,14 @@ export function openWorkStream(url: string, options: WorkStreamOptions = {}): Wo
         heard.outcomes.push(...message.outcomes, ...message.completed.map(done));
         heard.stopped.push(...message.stopped);
         if (message.drain) heard.drains += 1;
-        tell();
+        lookout.tell();
         if (options.stalled?.(heard) === true) await new Promise(() => undefined);
       }
       heard.over = { error: undefined };
     } catch (error) {
       heard.over = { error: error as ConnectError };
     }
-    tell();
+    lookout.tell();
     sessions.abort();
     return heard.over.error;
   }
@@ -98,28 +101,7 @@ export function openWorkStream(url: string, options: WorkStreamOptions = {}): Wo
     over,
     send: (message) => requests.put(message),
     update: (update) => requests.put({ message: { case: 'update', value: update } }),
-    until: (what, look) =>
-      new Promise((resolve, reject) => {
-        const settle = (answer: () => void): void => {
-          clearTimeout(late);
-          waiting.delete(again);
-          answer();
-        };
-        const again = (): void => {
-          const seen = look(heard);
-          if (seen !== undefined && seen !== false) settle(() => resolve(seen));
-          else if (heard.over !== undefined) {
-            const { error } = heard.over;
-            settle(() => reject(new Error(`the stream ended before ${what}: ${error?.message}`, { cause: error })));
-          }
-        };
-        const late = setTimeout(
-          () => settle(() => reject(new Error(`waited in vain until ${what}; heard ${summary(heard)}`))),
-          patienceMs,
-        );
-        waiting.add(again);
-        again();
-      }),
+    until: lookout.until,
     end: () => requests.end(),
     cancel: () => given.abort(),
     breakOff: () => sessions.abort(),

@@ -105,6 +105,16 @@ export interface Filter {
   readonly jobId: string | undefined;
 }
 
+export const noFilter: Filter = {
+  types: [],
+  source: undefined,
+  taskId: undefined,
+  reviewId: undefined,
+  repoId: undefined,
+  sessionId: undefined,
+  jobId: undefined,
+};
+
 type Optional<T> = T | null | undefined;
 
 /** A filter as it is asked for. */

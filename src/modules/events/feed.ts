@@ -2,7 +2,7 @@ import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
-import { type Event, type Filter, fits, isUnfiltered } from './events.js';
+import { type Event, type Filter, fits, isUnfiltered, noFilter } from './events.js';
 import { expired, tooSlow } from './refusals.js';
 import { readEvents, readExtent } from './store.js';
 
@@ -47,16 +47,6 @@ const page = 1000;
 /** What is kept at hand: so many events, of so many characters of payload. */
 const keptEvents = 10_000;
 const keptSize = 8 * 1024 * 1024;
-const noFilter: Filter = {
-  types: [],
-  source: undefined,
-  taskId: undefined,
-  reviewId: undefined,
-  repoId: undefined,
-  sessionId: undefined,
-  jobId: undefined,
-};
-
 /** A batch, and the seq up to which all has been told with it. */
 interface Told {
   readonly batch: Batch;

@@ -158,7 +158,7 @@ describe('server-sent events', () => {
 
 describe('a reader that takes nothing', () => {
   test('is cut off, and costs the others nothing', async () => {
-    const own = await startTestApp({ logLevel: 'info', flags: { 'stream-stall': '200ms' } });
+    const own = await startTestApp({ logLevel: 'info', flags: { 'stream-stall': '3s' } });
     const good = await follow(own.url, '?after=0');
     const stuck = await connectRaw(own.url);
     stuck.socket.pause();

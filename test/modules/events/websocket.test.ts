@@ -131,7 +131,7 @@ describe('an upgrade is refused over HTTP', () => {
 });
 
 test('a reader that takes nothing is cut off, and costs the others nothing', async () => {
-  const app = await startTestApp({ logLevel: 'info', flags: { 'stream-stall': '200ms' } });
+  const app = await startTestApp({ logLevel: 'info', flags: { 'stream-stall': '3s' } });
   const good = await open(app.url, { type: 'subscribe', after: 0 });
   const stuck = await open(app.url, { type: 'subscribe', after: 0 });
   await stuck.until('it is welcomed', (heard) => heard.length > 0);
