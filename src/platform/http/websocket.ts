@@ -105,6 +105,8 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
         if ((await messages.next()).done !== true) socket.send('{"type":"subscribed"}');
         for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
           if (!(await sendAll(socket, next.value[stream.items.localName] as readonly Plain[], textOf, stallMs))) {
+            // It has left, which is no fault.
+            if (socket.readyState !== WebSocket.OPEN) return;
             log.info('reader_cut_off', { corr_id: init.correlationId, path: rpc.path });
             throw cutOff(stream, next.value);
           }

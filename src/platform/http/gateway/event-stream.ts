@@ -65,6 +65,8 @@ export function eventStreamHandle(route: Route, stream: StreamRoute, options: Ev
       for (let next = first; next.done !== true; next = await messages.next()) {
         const chunk = encode(next.value);
         if (chunk === undefined || raw.write(chunk) || (await hasDrained(raw, stallMs))) continue;
+        // It has left, which is no fault.
+        if (raw.destroyed) break;
         log.info('reader_cut_off', { corr_id: request.id, path: route.rpc.path });
         throw cutOff(stream, next.value);
       }
