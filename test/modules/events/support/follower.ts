@@ -66,7 +66,9 @@ export function startFollower(urls: () => readonly string[], turn: number): Foll
 
   async function follow(): Promise<void> {
     while (!over) {
-      const opened = await until('a server takes the reader', () => (over ? 'over' : connect()));
+      const opened = await until<EventStream | 'over'>('a server takes the reader', async () =>
+        over ? 'over' : connect(),
+      );
       if (opened === 'over') return;
       if (over) opened.close();
       stream = opened;
