@@ -33,7 +33,7 @@ async function tree() {
     'setsid sleep 1000 & two=$!',
     // Renamed into place, so that it is seen whole.
     'echo $$ $one $two > new; mv new pids',
-    `until [ -e go ]; do sleep 0.02; done; kill $one $two; echo '"went on"'`,
+    `until [ -e go ]; do [ -d "$PWD" ] || exit; sleep 0.02; done; kill $one $two; echo '"went on"'`,
   ].join('\n');
   return {
     exec,

@@ -1,5 +1,6 @@
 import { createServer, type Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { migrations } from '../../src/migrations/index.js';
 import { type ServerProcess, useBuiltServer } from '../support/built-server.js';
 import { createTestDatabase } from '../support/database.js';
 import { claimOne, createJobsClient } from '../support/jobs-client.js';
@@ -30,7 +31,7 @@ test('two servers and a migration that start together on a fresh database migrat
   const byMigration = migration.lines.some(({ text }) => text === 'took 0001_jobs');
   expect(taken.length + Number(byMigration)).toBe(1);
   const steps = await database.query<{ name: string }>('SELECT name FROM muster_migrations');
-  expect(steps.map(({ name }) => name)).toEqual(['0001_jobs']);
+  expect(steps.map(({ name }) => name)).toEqual(migrations.map(({ name }) => name));
 
   const { id } = await createJobsClient(here).submit({ kind: 'build' });
   expect(await claimOne(createJobsClient(there), { kinds: ['build'], wait_sec: 30 })).toMatchObject({ id });
@@ -79,6 +80,6 @@ describe('a database that cannot be used is a clear error', () => {
     expect(said).toContain('newer version of Muster');
     expect(said).toContain('0999_later');
     const steps = await database.query('SELECT name FROM muster_migrations');
-    expect(steps).toHaveLength(2);
+    expect(steps).toHaveLength(migrations.length + 1);
   });
 });
