@@ -128,8 +128,8 @@ async function compose(
   });
   const url = await http.listen(config.host, config.port);
 
-  lifecycle.onStop('events', () => events.stop());
-  lifecycle.onStop('jobs', () => jobs.stop());
+  // Together: where the database does not answer, each waits for as long as it may.
+  lifecycle.onStop('background work', async () => void (await Promise.all([jobs.stop(), events.stop()])));
   lifecycle.onStop('http', () => http.close(config.shutdownGrace));
   await wakeups.start();
   events.start();
@@ -161,6 +161,7 @@ async function migrateDatabase(db: Db, connection: ConnectionConfig, log: Log): 
 async function startClock(db: Database, log: Log, lifecycle: Lifecycle): Promise<Clock> {
   const clock = await createDatabaseClock(() => db.now());
   const loop = createLoop({ name: 'clock', log, intervalMs: clockSyncMs, run: () => clock.sync() });
+  lifecycle.stopping.addEventListener('abort', () => void loop.stop());
   lifecycle.onStop('clock', () => loop.stop());
   loop.start();
   return clock;

@@ -107,8 +107,25 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
   const { log, ownSessions } = options;
   let closing = false;
   if ('connectionString' in connection) requireUrl(connection.connectionString);
+  /** All that are being made, in use or idle: the pool itself knows those that are being made only by number. */
+  const open = new Set<pg.ClientBase>();
+  let wakeCloser = (): void => undefined;
+  class Connection extends pg.Client {
+    constructor(config?: pg.ClientConfig) {
+      super(config);
+      open.add(this);
+      // The loss of a connection is told to the statement at hand. The event that comes besides would end the process if
+      // nobody listened, and the pool listens to idle connections only.
+      this.on('error', () => undefined);
+      this.once('end', () => {
+        open.delete(this);
+        wakeCloser();
+      });
+    }
+  }
   const pool = new pg.Pool({
     ...connection,
+    Client: Connection,
     max: options.poolSize,
     application_name: 'muster',
     types: types as unknown as pg.CustomTypesConfig,
@@ -116,11 +133,6 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
     // Waited for, though its type does not say so.
     ...(ownSessions && { onConnect: (client) => client.query(sessionSettings) as unknown as void }),
   });
-  const open = new Set<pg.ClientBase>();
-  // The loss of a connection is told to the statement at hand. The event that comes besides would end the process if
-  // nobody listened, and the pool listens to idle connections only: not to one from its first moment, as this does.
-  pool.on('connect', (client) => open.add(client.on('error', () => undefined)));
-  pool.on('remove', (client) => open.delete(client));
   // Idle connections have no statement to tell; the pool opens others by itself.
   pool.on('error', (error) => closing || log.warn('database_connection_lost', { error }));
 
@@ -182,8 +194,8 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
       closing = true;
       const ended = pool.end();
       const closed = new Promise<void>((resolve) => {
-        pool.on('remove', () => open.size === 0 && resolve());
-        if (open.size === 0) resolve();
+        wakeCloser = () => open.size === 0 && resolve();
+        wakeCloser();
       });
       // Where a statement does not end, or the other side does not answer.
       if (!(await within(closeMs, Promise.all([ended, closed])))) open.forEach(destroyConnection);
