@@ -35,6 +35,7 @@ for (let begun = 0; begun < readers; begun += 50) {
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 32 });
 const sentAt = new Map();
+const answeredAt = new Map();
 const answered = [];
 async function submit() {
   const sent = performance.now();
@@ -48,7 +49,9 @@ async function submit() {
   let text = '';
   for await (const chunk of response) text += chunk;
   answered.push(performance.now() - sent);
-  sentAt.set(JSON.parse(text).id, sent);
+  const { id } = JSON.parse(text);
+  sentAt.set(id, sent);
+  answeredAt.set(id, performance.now());
 }
 
 const count = perSecond * seconds;
@@ -62,13 +65,17 @@ for (let n = 0; n < count; n += 1) {
 await Promise.all(submits);
 while (arrivals.length < count * readers) await sleep(20);
 
-const times = arrivals.map(([seq, at]) => at - sentAt.get(jobOf.get(seq))).sort((a, b) => a - b);
+const since = (began) => arrivals.map(([seq, at]) => at - began.get(jobOf.get(seq))).sort((a, b) => a - b);
+const times = since(sentAt);
+const fromAnswer = since(answeredAt);
 answered.sort((a, b) => a - b);
 const at = (list, part) => list[Math.min(list.length - 1, Math.floor(list.length * part))];
 answer({
   p50: at(times, 0.5),
   p99: at(times, 0.99),
   max: times.at(-1),
+  fromAnswer50: at(fromAnswer, 0.5),
+  fromAnswer99: at(fromAnswer, 0.99),
   answered50: at(answered, 0.5),
   answered99: at(answered, 0.99),
 });

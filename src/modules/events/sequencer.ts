@@ -31,7 +31,7 @@ export interface SequencerDeps {
 const appendedTopic = 'events_appended';
 const most = 2000;
 /** Between two runs, so that each numbers many events: where somebody listens, and else. */
-const hurriedGapMs = 10;
+const hurriedGapMs = 5;
 const idleGapMs = 250;
 
 export function createSequencer({ db, wakeups, log, pollMs, hurried }: SequencerDeps): Sequencer {

@@ -12,7 +12,7 @@ import { restJson } from './gateway/rest-json.js';
 import type { Route, StreamRoute } from './gateway/routes.js';
 import type { CheckHost } from './hosts.js';
 import { correlationIdOf, type LogRequest } from './requests.js';
-import { restErrorBody } from './rest-error.js';
+import { restErrorBody, restStatus } from './rest-error.js';
 
 /**
  * Server streams over WebSocket, as JSON messages. The client says once what it wants, in the words of the stream's query:
@@ -145,7 +145,8 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
       const correlationId = correlationIdOf(request.headers['x-correlation-id']);
       const path = pathOf(request.url);
       const ended = logRequest(request.method ?? '', path, correlationId);
-      socket.once('close', () => ended('closed'));
+      let status = 101;
+      socket.once('close', () => ended(status));
       const init = {
         source: 'Rest' as const,
         correlationId,
@@ -155,7 +156,10 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
         },
       };
       const refused = refusal(request, path, { ...init, onGone: () => undefined });
-      if (refused !== undefined) return refuse(socket, refused, correlationId);
+      if (refused !== undefined) {
+        status = restStatus(refused);
+        return refuse(socket, refused, correlationId);
+      }
       server.handleUpgrade(request, socket, head, (upgraded) => begin(upgraded, path, init));
     },
     close() {
@@ -172,9 +176,8 @@ function pathOf(url = '/'): string {
 
 function refuse(socket: Duplex, error: AppError, correlationId: string): void {
   const body = restErrorBody(error, correlationId);
-  const { code } = JSON.parse(body) as { code: number };
   const head = [
-    `HTTP/1.1 ${code} ${error.kind}`,
+    `HTTP/1.1 ${restStatus(error)} ${error.kind}`,
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     `X-Correlation-Id: ${correlationId}`,

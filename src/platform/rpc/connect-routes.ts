@@ -7,7 +7,7 @@ import {
   type MethodImpl,
   type ServiceImpl,
 } from '@connectrpc/connect';
-import type { DescService, Message } from '@bufbuild/protobuf';
+import { create, type DescMessage, type DescService, type Message, toBinary } from '@bufbuild/protobuf';
 import { AppError, type ErrorKind } from '../../errors.js';
 import type { Credentials } from '../auth/principal.js';
 import { type CallInit, rpcSourceOf, sourceHeader } from './call.js';
@@ -47,10 +47,14 @@ function implement(method: Method, dispatch: Dispatch): MethodImpl<never> {
       throw toConnectError(dispatch.fault(error, method, init), init.correlationId);
     }
   };
+  const sharedBytes = createSharedEncoder(method);
   async function* serverStream(message: Message, context: HandlerContext): AsyncIterable<Message> {
     const init = callInit(context);
+    // gRPC's type without a suffix stands for protobuf.
+    const asJson = /json/.test(context.requestHeader.get('content-type') ?? '');
     try {
-      yield* encodeAll(dispatch.serverStream(method, input.decode(message), init), output);
+      const plains = dispatch.serverStream(method, input.decode(message), init);
+      yield* encodeAll(plains, asJson ? output : sharedBytes);
     } catch (error) {
       throw toConnectError(dispatch.fault(error, method, init), init.correlationId);
     }
@@ -94,7 +98,30 @@ function wordOf(code: Code): ErrorKind {
   return code === Code.DeadlineExceeded ? 'deadline_exceeded' : 'invalid_request';
 }
 
-async function* encodeAll(plains: AsyncIterable<Plain>, codec: Codec): AsyncIterable<Message> {
+/**
+ * Encodes a value once for all streams that are sent the same object. What it gives is a message without any field but for unknown
+ * ones, which are the bytes of the real message: protobuf-es copies those as they are.
+ */
+function createSharedEncoder({ desc, output }: Method): Pick<Codec, 'encode'> {
+  const known = new WeakMap<Plain, Message>();
+  return {
+    encode(plain) {
+      let message = known.get(plain);
+      if (message === undefined) known.set(plain, (message = inBytes(desc.output, output.encode(plain))));
+      return message;
+    },
+  };
+}
+
+function inBytes(desc: DescMessage, message: Message): Message {
+  const bytes = toBinary(desc, message);
+  const [tag = 0] = bytes;
+  // A tag of several bytes, of a field number beyond 15, is not worth taking apart.
+  if (bytes.length === 0 || tag > 127) return message;
+  return { ...create(desc), $unknown: [{ no: tag >> 3, wireType: tag & 7, data: bytes.subarray(1) }] };
+}
+
+async function* encodeAll(plains: AsyncIterable<Plain>, codec: Pick<Codec, 'encode'>): AsyncIterable<Message> {
   for await (const plain of plains) yield codec.encode(plain);
 }
 

@@ -1,9 +1,14 @@
 import { randomInt } from 'node:crypto';
+import { createClient } from '@connectrpc/connect';
+import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { EventService } from '../../../gen/muster/v1/events_pb.js';
 import type { TestDatabase } from '../../support/database.js';
 import { openEventStream } from '../../support/sse.js';
 import { startTestApps } from '../../support/two-apps.js';
+import { until } from '../../support/until.js';
+import { openWebSocket } from '../../support/websocket.js';
 import { findFaults, type Reading, type Written } from './support/checker.js';
 
 /**
@@ -68,6 +73,10 @@ async function run(plants: Plants): Promise<{ written: Written[]; readings: Read
   await database.query('INSERT INTO shared VALUES (0)');
   if (plants.sql !== undefined) await database.query(plants.sql);
   const streams = await Promise.all(apps.map(({ url }) => openEventStream(`${url}/api/events/subscribe?after=0`)));
+  const socket = openWebSocket(apps[1].url, '/api/events/stream');
+  await socket.opened;
+  socket.send({ type: 'subscribe', after: 0 });
+  const overGrpc = followByGrpc(apps[2].url);
   const writers = await Promise.all(Array.from({ length: 8 }, (_, n) => write(database, n, 30, plants)));
   const written = writers.flat();
   // Comes last: whoever has it has been told all that he is going to be told.
@@ -80,13 +89,43 @@ async function run(plants: Plants): Promise<{ written: Written[]; readings: Read
   for (const stream of able) {
     await stream.until('the end has come', (events) => events.some(({ data }) => isEnd(data)));
   }
+  await socket.until('the end has come', (heard) => heard.some((message) => isEnd(JSON.stringify(message))));
+  await until('the end has come over gRPC', () => overGrpc.some(({ mark }) => mark === 'end'));
   const readings = streams.map(({ events }): Reading =>
-    events.map(({ id, data }) => {
-      const event = JSON.parse(data) as { task_id: string | null; payload: { mark: string } };
-      return { seq: Number(id), entity: event.task_id ?? '', mark: event.payload.mark };
-    }),
+    events.map(({ id, data }) => ({ ...toldOf(JSON.parse(data) as RestEvent), seq: Number(id) })),
   );
-  return { written, readings };
+  const overSocket = socket.messages.flatMap(({ event }) => (event === undefined ? [] : toldOf(event as RestEvent)));
+  return { written, readings: [...readings, overSocket, overGrpc] };
+}
+
+interface RestEvent {
+  readonly seq: number;
+  readonly task_id: string | null;
+  readonly payload: { readonly mark: string };
+}
+
+function toldOf({ seq, task_id: entity, payload: { mark } }: RestEvent): Reading[number] {
+  return { seq, entity: entity ?? '', mark };
+}
+
+/** What a gRPC stream tells, as it comes. */
+function followByGrpc(url: string): Reading[number][] {
+  const sessions = new Http2SessionManager(url);
+  onTestFinished(() => sessions.abort());
+  const client = createClient(EventService, createGrpcTransport({ baseUrl: url, sessionManager: sessions }));
+  const told: Reading[number][] = [];
+  void (async () => {
+    try {
+      for await (const { events } of client.subscribeEvents({ after: 0n })) {
+        for (const { seq, taskId, payload } of events) {
+          told.push({ seq: Number(seq), entity: taskId ?? '', mark: String(payload?.['mark']) });
+        }
+      }
+    } catch {
+      // Ended with the test.
+    }
+  })();
+  return told;
 }
 
 test('whatever writers do, every reader is told what was committed, once, and in order', async () => {

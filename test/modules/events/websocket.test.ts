@@ -101,6 +101,9 @@ describe('an upgrade is refused over HTTP', () => {
   ] as const)('%s', async (_what, where, options, status, error) => {
     const socket = openWebSocket(app.current.url, where, options);
     await expect(socket.opened).rejects.toMatchObject({ status, json: { error, code: status } });
+    await until('the log has its status', () =>
+      app.current.logged.some((line) => line.event === 'request_end' && line['status'] === status),
+    );
   });
 
   test('pages of this host and programs without Origin may', async () => {
