@@ -43,7 +43,10 @@ export interface FeedDeps {
   readonly now?: () => number;
 }
 
+/** Most events that are read at a time; for one who reads what is no longer at hand, also by the characters of their payloads. */
 const page = 1000;
+const firstPage = 100;
+const pageSize = 256 * 1024;
 /** What is kept at hand: so many events, of so many characters of payload. */
 const keptEvents = 10_000;
 const keptSize = 8 * 1024 * 1024;
@@ -69,11 +72,12 @@ export function createFeed(deps: FeedDeps): Feed {
   let from = 0;
   const waiting = new Set<() => void>();
   let followers = 0;
+  let tailLimit = firstPage;
 
   function keep(events: readonly Event[]): void {
     const first = events[0]?.seq ?? 0;
     const last = events.at(-1)?.seq ?? 0;
-    const size = events.reduce((sum, { payload }) => sum + payload.text.length, 0);
+    const size = sizeOf(events);
     kept.push({ events, first, last, size });
     keptCount += events.length;
     keptChars += size;
@@ -95,7 +99,8 @@ export function createFeed(deps: FeedDeps): Feed {
     intervalMs: pollMs,
     run: async () => {
       if (followers === 0) return undefined;
-      const { events } = await readEvents(db, { after: head, before: farthest, limit: page, from: 'oldest' }, noFilter);
+      const limit = tailLimit;
+      const { events } = await readEvents(db, { after: head, before: farthest, limit, from: 'oldest' }, noFilter);
       if (events.length === 0) return undefined;
       const next = events[0]?.seq;
       // Expired before this server came to read them, after it had been stopped for long.
@@ -104,9 +109,10 @@ export function createFeed(deps: FeedDeps): Feed {
         keptCount = keptChars = 0;
         from = (next ?? 1) - 1;
       }
-      keep(events);
+      for (const part of parts(events)) keep(part);
+      tailLimit = fittingCount(events);
       wakeAll();
-      return events.length === page ? 0 : undefined;
+      return events.length === limit ? 0 : undefined;
     },
   });
   const unlisten = wakeups.on(numberedTopic, () => followers > 0 && tail.wake());
@@ -127,43 +133,61 @@ export function createFeed(deps: FeedDeps): Feed {
     for (const wake of all) wake();
   }
 
-  /** What is at hand after `cursor`, in the batches in which it came. */
-  function atHand(cursor: number): readonly Batch[] {
-    let first = kept.length;
-    while (first > 0 && (kept[first - 1]?.last ?? 0) > cursor) first -= 1;
-    return kept.slice(first).map((batch) => {
-      if (batch.first > cursor) return batch;
-      return { events: batch.events.slice(cursor - batch.first + 1) };
-    });
+  /** The first batch at hand with events after `cursor`, without those that are not. */
+  function nextAtHand(cursor: number): Batch | undefined {
+    let low = 0;
+    let high = kept.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((kept[middle]?.last ?? 0) > cursor) high = middle;
+      else low = middle + 1;
+    }
+    const batch = kept[low];
+    if (batch === undefined || batch.first > cursor) return batch;
+    return { events: batch.events.slice(cursor - batch.first + 1) };
   }
 
-  function readPage(after: number, upTo: number, filter: Filter): ReturnType<typeof readEvents> {
-    const reading = readEvents(db, { after, before: upTo + 1, limit: page, from: 'oldest' }, filter);
+  function readPage(after: number, upTo: number, limit: number, filter: Filter): ReturnType<typeof readEvents> {
+    const reading = readEvents(db, { after, before: upTo + 1, limit, from: 'oldest' }, filter);
     // It is waited for later, and perhaps by nobody.
     reading.catch(() => undefined);
     return reading;
   }
 
-  /** What is no longer at hand, page by page. While one is being told, the next is being read. */
+  /**
+   * What is no longer at hand, page by page. While one is being told, the next is being read. A reader that takes nothing holds two
+   * of them, so their size is bounded, by what the events of the one before had.
+   */
   async function* replay(after: number, filter: Filter): AsyncIterable<Told> {
     let cursor = after;
     let upTo = head;
-    let coming = readPage(cursor, upTo, filter);
+    let limit = firstPage;
+    let coming = readPage(cursor, upTo, limit, filter);
     for (let more = true; more;) {
       const { events, oldest } = await coming;
       if (oldest > cursor + 1) throw expired(cursor, oldest);
-      cursor = events.length < page ? upTo : (events.at(-1)?.seq ?? upTo);
+      cursor = events.length < limit ? upTo : (events.at(-1)?.seq ?? upTo);
       more = cursor < from;
-      if (more) coming = readPage(cursor, (upTo = head), filter);
-      yield { batch: { events }, upTo: cursor };
+      if (more) {
+        upTo = head;
+        limit = fittingCount(events);
+        coming = readPage(cursor, upTo, limit, filter);
+      }
+      for (const part of parts(events)) yield { batch: { events: part }, upTo: part.at(-1)?.seq ?? cursor };
+      // What did not fit the filter has been told, too.
+      yield { batch: { events: [] }, upTo: cursor };
     }
   }
 
+  /** One batch after the other, so that a reader that takes nothing holds on to no more than one. */
   function* present(after: number, filter: Filter): Iterable<Told> {
     const all = isUnfiltered(filter);
-    for (const batch of atHand(after)) {
-      const upTo = batch.events.at(-1)?.seq ?? after;
-      yield { batch: all ? batch : { events: batch.events.filter((event) => fits(event, filter)) }, upTo };
+    let cursor = after;
+    while (cursor >= from) {
+      const batch = nextAtHand(cursor);
+      if (batch === undefined) return;
+      cursor = batch.events.at(-1)?.seq ?? cursor;
+      yield { batch: all ? batch : { events: batch.events.filter((event) => fits(event, filter)) }, upTo: cursor };
     }
   }
 
@@ -212,3 +236,29 @@ export function createFeed(deps: FeedDeps): Feed {
 
 /** Beyond every event there will be. */
 export const farthest = Number.MAX_SAFE_INTEGER;
+
+function sizeOf(events: readonly Event[]): number {
+  return events.reduce((sum, { payload }) => sum + payload.text.length, 0);
+}
+
+/** Splits them so that each part but for a single large event is a page at the most: a part is a message, and clients limit those. */
+function parts(events: readonly Event[]): readonly (readonly Event[])[] {
+  if (sizeOf(events) <= pageSize) return events.length === 0 ? [] : [events];
+  const all: Event[][] = [];
+  let size = Infinity;
+  for (const event of events) {
+    size += event.payload.text.length;
+    if (size > pageSize) {
+      all.push([]);
+      size = event.payload.text.length;
+    }
+    all.at(-1)?.push(event);
+  }
+  return all;
+}
+
+/** How many events like these make a page. */
+function fittingCount(events: readonly Event[]): number {
+  const size = sizeOf(events);
+  return size === 0 ? page : Math.max(1, Math.min(page, Math.floor((pageSize * events.length) / size)));
+}

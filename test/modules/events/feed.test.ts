@@ -10,11 +10,11 @@ import { listEvents } from '../../support/events-client.js';
 /** A feed of its own on the ledger of a server, by a clock that is set by hand. */
 async function setUp(count: number) {
   const app = await startTestApp();
-  const append = async (events: number): Promise<void> => {
+  const append = async (events: number, payload = '{}'): Promise<void> => {
     await app.database.query(
       `INSERT INTO events_new (count, at, type, source, actor_kind, actor_id, payload)
-       SELECT 1, now(), 'TaskCreated', 'Rest', 'human', 'local', '{}' FROM generate_series(1, $1::int)`,
-      [events],
+       SELECT 1, now(), 'TaskCreated', 'Rest', 'human', 'local', $2::json FROM generate_series(1, $1::int)`,
+      [events, payload],
     );
     await listEvents(app.url);
   };
@@ -36,11 +36,11 @@ async function setUp(count: number) {
 test('a reader that takes too long over what it is told is cut off with the seq to go on after', async () => {
   const { feed, signal, advance } = await setUp(2500);
   const reader = feed.follow(0, noFilter, signal)[Symbol.asyncIterator]();
-  expect((await reader.next()).value).toMatchObject({ events: { length: 1000 } });
+  expect((await reader.next()).value).toMatchObject({ events: { length: 100 } });
   advance(1000);
   expect((await reader.next()).value).toMatchObject({ events: { length: 1000 } });
   advance(1001);
-  await expect(reader.next()).rejects.toMatchObject({ kind: 'unavailable', details: { resume_after: 2000 } });
+  await expect(reader.next()).rejects.toMatchObject({ kind: 'unavailable', details: { resume_after: 1100 } });
   expect(feed.followers).toBe(0);
 });
 
@@ -54,4 +54,23 @@ test('a reader that waits for what comes is not slow', async () => {
   expect((await next).value).toMatchObject({ events: [{ seq: 2 }] });
   await append(1);
   expect((await reader.next()).value).toMatchObject({ events: [{ seq: 3 }] });
+});
+
+test('large events come few at a time, from the database and live', async () => {
+  const { feed, signal, append } = await setUp(0);
+  const large = JSON.stringify({ text: 'x'.repeat(50_000) });
+  await append(200, large);
+  const reader = feed.follow(0, noFilter, signal)[Symbol.asyncIterator]();
+  const seqs: number[] = [];
+  const read = async (upTo: number): Promise<void> => {
+    while (seqs.length < upTo) {
+      const { value } = (await reader.next()) as { value: { events: readonly { seq: number }[] } };
+      expect(value.events.length).toBeLessThanOrEqual(5);
+      seqs.push(...value.events.map(({ seq }) => seq));
+    }
+  };
+  await read(200);
+  await append(200, large);
+  await read(400);
+  expect(seqs).toEqual(Array.from({ length: 400 }, (_, n) => n + 1));
 });
