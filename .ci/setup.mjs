@@ -1,7 +1,7 @@
 // Makes a checkout ready, and says what it does: installs what the lockfile asks for when it is not there, and with
 // --build compiles what has changed. Runs before `npm start` and `npm test`, so it may use nothing but Node itself.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,4 +45,6 @@ if (process.argv.includes('--build')) {
   // tsc trusts its record of what it wrote, even when the files have gone.
   if (!existsSync(main)) rmSync(path.join(root, 'dist', '.tsbuildinfo'), { force: true });
   run('compiling ...', process.execPath, [path.join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root]);
+  // npm makes a program executable once, when it links it; one that was compiled anew after that would not be.
+  chmodSync(main, 0o755);
 }
