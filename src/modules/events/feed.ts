@@ -50,6 +50,7 @@ const pageSize = 256 * 1024;
 /** What is kept at hand: so many events, of so many characters of payload. */
 const keptEvents = 10_000;
 const keptSize = 8 * 1024 * 1024;
+
 /** A batch, and the seq up to which all has been told with it. */
 interface Told {
   readonly batch: Batch;

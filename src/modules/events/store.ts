@@ -43,7 +43,10 @@ function eventOf(row: EventRow): Event {
 
 const number: Statement = { name: 'events_number', text: 'SELECT number_events($1) AS numbered' };
 
-/** Numbers up to `most` of the events that have no number yet. Answers how many. */
+/**
+ * Numbers events that have no number yet: rows of `events_new` until there are `most` events or more. Answers how many; fewer than
+ * `most` when there were no others.
+ */
 export async function numberEvents(db: Db, most: number): Promise<number> {
   const [row] = await db.query<{ numbered: number }>(number, [most]);
   return row?.numbered ?? 0;

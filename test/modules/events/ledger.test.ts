@@ -177,6 +177,16 @@ describe('reading', () => {
     return { url: own.url, ids };
   }
 
+  test('all that was committed before, however many events a statement had', async () => {
+    const { url, database } = await startTestApp({ flags: { 'poll-interval': '1h' } });
+    await database.query(
+      `INSERT INTO events_new (count, at, type, source, actor_kind, actor_id, job_ids, payload)
+       SELECT 1500, now(), 'JobDone', 'Rest', 'human', 'local', array_agg('job_' || n), '{}'
+       FROM generate_series(1, 4500) n GROUP BY n % 3`,
+    );
+    expect(seqs(await listEvents(url, '?limit=1'))).toEqual([4500]);
+  });
+
   test('pages, from either end', async () => {
     const { url } = await fill();
     expect(seqs(await listEvents(url))).toEqual([4, 3, 2, 1]);
