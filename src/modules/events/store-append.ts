@@ -1,4 +1,5 @@
-import type { Origin } from './events.js';
+import type { Statement, Tx } from '../../platform/db/db.js';
+import type { EventType, Origin } from './events.js';
 
 /**
  * The SQL with which a statement of another module records its events in its own transaction: as one more of its common
@@ -72,4 +73,48 @@ export function originParams(origins: readonly Origin[]): {
       distinct.map(({ correlationId }) => correlationId ?? null),
     ],
   };
+}
+
+/** A change to record: what it is about, and the fields that have changed, as they are now. */
+export interface Change {
+  readonly type: EventType;
+  readonly taskId?: string | undefined;
+  readonly reviewId?: string | undefined;
+  readonly repoId?: string | undefined;
+  readonly sessionId?: string | undefined;
+  readonly jobId?: string | undefined;
+  readonly payload: { readonly [field: string]: unknown };
+}
+
+const append: Statement = {
+  name: 'events_append',
+  text: `INSERT INTO events_new (count, ${columns}, task_id, review_id, repo_id, session_id, job_ids, payload)
+    SELECT 1, $1, c.type, $2, $3, $4, $5, c.task_id, c.review_id, c.repo_id, c.session_id,
+      CASE WHEN c.job_id IS NOT NULL THEN ARRAY[c.job_id] END, c.payload::json
+    FROM unnest($6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
+      WITH ORDINALITY AS c (type, task_id, review_id, repo_id, session_id, job_id, payload, n)
+    ORDER BY c.n`,
+};
+
+/**
+ * Records changes that do not come by the thousand, in the transaction that makes them and after the rows have been changed.
+ * They keep their order.
+ */
+export async function appendEvents(tx: Tx, origin: Origin, at: Date, changes: readonly Change[]): Promise<void> {
+  if (changes.length === 0) return;
+  const { source, actor, correlationId } = origin;
+  await tx.query(append, [
+    at.toISOString(),
+    source,
+    actor.kind,
+    actor.id,
+    correlationId ?? null,
+    changes.map(({ type }) => type),
+    changes.map(({ taskId }) => taskId ?? null),
+    changes.map(({ reviewId }) => reviewId ?? null),
+    changes.map(({ repoId }) => repoId ?? null),
+    changes.map(({ sessionId }) => sessionId ?? null),
+    changes.map(({ jobId }) => jobId ?? null),
+    changes.map(({ payload }) => JSON.stringify(payload)),
+  ]);
 }
