@@ -2,7 +2,8 @@ import { AppError } from './errors.js';
 import { migrations } from './migrations/index.js';
 import { createEventRpc, createEvents } from './modules/events/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
-import { createLocalAuthenticator } from './platform/auth/authenticate.js';
+import { createAuthenticate } from './platform/auth/authenticate.js';
+import { localCaller } from './platform/auth/local.js';
 import { createPolicy, type Grants } from './platform/auth/policy.js';
 import { type Clock, createDatabaseClock } from './platform/clock.js';
 import { lockDataDir } from './platform/data-dir.js';
@@ -24,10 +25,13 @@ import type { ServerConfig } from './settings.js';
 
 /** Which scopes each role has; an agent's come with its capabilities, once there are agents. */
 const grants: Grants = {
-  human: ['*'],
-  agent: ['*.read'],
-  worker: ['jobs.read', 'jobs.work'],
-  viewer: ['*.read'],
+  roles: {
+    human: ['*'],
+    agent: ['*.read'],
+    worker: ['jobs.read', 'jobs.work'],
+    viewer: ['*.read'],
+  },
+  capabilities: {},
 };
 
 export interface App {
@@ -107,7 +111,7 @@ async function compose(
 
   const services = [createEventRpc(events), createJobRpc(jobs)];
   const dispatch = createDispatch({
-    authenticate: createLocalAuthenticator(),
+    authenticate: createAuthenticate({ bearer: [], ticket: async () => undefined, local: () => localCaller }),
     authorize: createPolicy(grants),
     log,
     maxTimeoutMs,

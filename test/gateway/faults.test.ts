@@ -1,5 +1,6 @@
 import { create, type DescMessage, type Registry, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
+import { localCaller } from '../../src/platform/auth/local.js';
 import { createLog } from '../../src/platform/log.js';
 import { createDispatch } from '../../src/platform/rpc/dispatch.js';
 import { rest } from '../support/rest.js';
@@ -9,7 +10,7 @@ import { exchange, framed, meaningOf, openSession } from '../support/wire/raw-gr
 
 const library = sharedLibrary();
 const service = '/fixture.v1.LibraryService';
-const nobody = { authorization: undefined, remoteAddress: undefined };
+const nobody = { authorization: undefined, remoteAddress: undefined, forwarded: false };
 
 function messageOf(registry: Registry, name: string): DescMessage {
   const desc = registry.getMessage(`fixture.v1.${name}`);
@@ -113,20 +114,15 @@ test.each([undefined, 50_000])(
     const { registry, calls } = library.current;
     const tail = libraryService(registry, calls).methods.find(({ desc }) => desc.name === 'Tail');
     const dispatch = createDispatch({
-      authenticate: () => ({ kind: 'human', id: 'h' }),
+      authenticate: async () => localCaller,
       authorize: () => undefined,
       log: createLog('silent'),
       maxTimeoutMs: 60_000,
     });
     if (tail === undefined) throw new Error('there is no Tail');
-    const init = {
-      source: 'Rpc',
-      correlationId: 'c',
-      credentials: nobody,
-      timeoutMs,
-      onGone: () => undefined,
-    } as const;
-    for await (const answer of dispatch.serverStream(tail, { how: 'endless' }, init)) {
+    const admission = await dispatch.admit(tail, { source: 'Rpc', correlationId: 'c', credentials: nobody });
+    const life = { timeoutMs, onGone: () => undefined };
+    for await (const answer of dispatch.serverStream(tail, { how: 'endless' }, admission, life)) {
       expect(answer).toEqual({ genre: 'Crime' });
       break;
     }
@@ -142,7 +138,7 @@ describe('REST', () => {
       json: {
         error: 'forbidden',
         code: 403,
-        message: 'A human lacks the scope secrets.read.',
+        message: 'The role human lacks the scope secrets.read.',
         details: { scope: 'secrets.read' },
         correlation_id: 'secret',
       },

@@ -302,9 +302,16 @@ describe('sizes', () => {
   });
 });
 
-describe('401: there are no tokens yet, so any is wrong', () => {
-  const message = 'This server has no tokens yet; send no Authorization header.';
-  test.each(['Bearer x', 'Bearer', 'Basic dXNlcjpwYXNz', 'x'])('%s', async (authorization) => {
+describe('401: a token that is sent is never ignored, even where none is needed', () => {
+  const unknown = 'The token is not valid.';
+  const malformed = 'Authorization: must be a bearer token';
+  test.each([
+    ['Bearer x', unknown],
+    ['bearer  mst_x', unknown],
+    ['Bearer', malformed],
+    ['Basic dXNlcjpwYXNz', malformed],
+    ['x', malformed],
+  ])('%s', async (authorization, message) => {
     for (const [method, path, body] of [
       ['GET', '/v1/jobs', undefined],
       ['POST', '/v1/jobs', { kind: 'a' }],

@@ -139,7 +139,7 @@ describe('a server does not start with', () => {
     const start = async () =>
       createFixtureServer({
         services: [bound(name)],
-        plainRoutes: [{ method: 'GET', path: '/healthz', handle: () => 'ok' }],
+        plainRoutes: [{ method: 'GET', path: '/healthz', access: 'nothing', handle: () => 'ok' }],
       });
     await expect(start()).rejects.toThrow(new Error(message));
   });

@@ -1,24 +1,52 @@
 import { AppError } from '../../errors.js';
 import { isLoopback } from '../net.js';
-import type { Credentials, Principal } from './principal.js';
+import type { Caller, Credentials } from './principal.js';
 
-/** Tells who a caller is, or throws `unauthorized`. */
-export type Authenticate = (credentials: Credentials) => Principal;
+/** Tells who a caller is, or rejects with `unauthorized`. */
+export type Authenticate = (credentials: Credentials) => Promise<Caller>;
 
-const localHuman: Principal = { kind: 'human', id: 'local' };
+/** Tells whose a bearer token or a ticket is; undefined when it is nobody's. */
+export type Recognise = (text: string) => Promise<Caller | undefined>;
+
+export interface AuthenticateDeps {
+  /** Each is asked in turn. */
+  readonly bearer: readonly Recognise[];
+  /** Uses the ticket up. */
+  readonly ticket: Recognise;
+  /** The local human, as long as nothing else is configured. */
+  readonly local: () => Caller | undefined;
+}
 
 /**
- * While no tokens exist, whoever connects from this machine without one is the local human. A token that is sent anyway
- * is never ignored: it is wrong, and a caller who believes to be somebody else must learn so.
+ * A token that is sent is never ignored, wherever it comes from: a caller who believes to be somebody must learn when that is wrong.
+ * Without one, whoever connects from this machine is the local human as long as that is open.
  */
-export function createLocalAuthenticator(): Authenticate {
-  return ({ authorization, remoteAddress }) => {
+export function createAuthenticate({ bearer, ticket, local }: AuthenticateDeps): Authenticate {
+  return async (credentials) => {
+    const { authorization } = credentials;
     if (authorization !== undefined) {
-      throw new AppError('unauthorized', 'This server has no tokens yet; send no Authorization header.');
+      const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
+      if (token === undefined) throw new AppError('unauthorized', 'Authorization: must be a bearer token');
+      for (const recognise of bearer) {
+        const caller = await recognise(token);
+        if (caller !== undefined) return caller;
+      }
+      throw new AppError('unauthorized', 'The token is not valid.');
     }
-    if (remoteAddress === undefined || !isLoopback(remoteAddress)) {
-      throw new AppError('unauthorized', 'Only callers on the same machine need no token.');
+    if (credentials.ticket !== undefined) {
+      const caller = await ticket(credentials.ticket);
+      if (caller === undefined) throw new AppError('unauthorized', 'ticket: not valid, or used before');
+      return caller;
     }
-    return localHuman;
+    const caller = isHere(credentials) ? local() : undefined;
+    if (caller === undefined) {
+      throw new AppError('unauthorized', 'Send a token, as in Authorization: Bearer ...');
+    }
+    return caller;
   };
+}
+
+/** A reverse proxy on this machine connects from here, too, for callers who are anywhere. */
+function isHere({ remoteAddress, forwarded }: Credentials): boolean {
+  return remoteAddress !== undefined && !forwarded && isLoopback(remoteAddress);
 }

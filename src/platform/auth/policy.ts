@@ -4,21 +4,35 @@ import type { Principal, Role } from './principal.js';
 /** Throws `forbidden` unless the principal may do what needs this scope. */
 export type Authorize = (principal: Principal, scope: string) => void;
 
-/** A role's scopes: `jobs.read` grants that one, `jobs.*` all of a noun, `*.read` one verb of every noun, `*` all. */
-export type Grants = Readonly<Record<Role, readonly string[]>>;
+/** Scopes: `jobs.read` grants that one, `jobs.*` all of a noun, `*.read` one verb of every noun, `*` all. */
+export interface Grants {
+  readonly roles: Readonly<Record<Role, readonly string[]>>;
+  /** What a capability adds to its holder's role. */
+  readonly capabilities: Readonly<Record<string, readonly string[]>>;
+}
 
-export function createPolicy(grants: Grants): Authorize {
-  const decided = new Map<string, boolean>();
-  return (principal, scope) => {
-    const key = `${principal.kind} ${scope}`;
-    let granted = decided.get(key);
-    if (granted === undefined) {
-      granted = grants[principal.kind].some((grant) => covers(grant, scope));
-      decided.set(key, granted);
+/** Whatever is not granted is denied, scopes that nobody has heard of included. */
+export function createPolicy({ roles, capabilities }: Grants): Authorize {
+  const covering = new Map<string, readonly string[]>();
+
+  /** The capabilities that grant a scope. */
+  function capabilitiesFor(scope: string): readonly string[] {
+    let names = covering.get(scope);
+    if (names === undefined) {
+      names = Object.keys(capabilities).filter((name) => capabilities[name]?.some((grant) => covers(grant, scope)));
+      covering.set(scope, names);
     }
-    if (!granted) {
-      throw new AppError('forbidden', `A ${principal.kind} lacks the scope ${scope}.`, { details: { scope } });
-    }
+    return names;
+  }
+
+  return ({ kind, capabilities: held }, scope) => {
+    if (roles[kind].some((grant) => covers(grant, scope))) return;
+    const wanted = capabilitiesFor(scope);
+    if (held.some((name) => wanted.includes(name))) return;
+    const [capability] = kind === 'agent' ? wanted : [];
+    throw capability === undefined
+      ? new AppError('forbidden', `The role ${kind} lacks the scope ${scope}.`, { details: { scope } })
+      : new AppError('forbidden', `This agent lacks the capability ${capability}.`, { details: { scope, capability } });
   };
 }
 

@@ -40,9 +40,15 @@ export function createApiDocs(options: ApiDocsOptions): readonly PlainRoute[] {
     {
       method: 'GET',
       path: '/openapi.json',
+      access: { scope: 'docs.read' },
       handle: async (request, reply) => answer(await openApi(), request, reply),
     },
-    { method: 'GET', path: '/docs', handle: async (request, reply) => answer(await docs(), request, reply) },
+    {
+      method: 'GET',
+      path: '/docs',
+      access: { scope: 'docs.read' },
+      handle: async (request, reply) => answer(await docs(), request, reply),
+    },
   ];
 }
 

@@ -30,10 +30,11 @@ export function createHealth({ db, stopping }: HealthDeps): readonly PlainRoute[
   }
 
   return [
-    { method: 'GET', path: '/healthz', handle: (_request, reply) => reply.send({ status: 'ok' }) },
+    { method: 'GET', path: '/healthz', access: 'nothing', handle: (_request, reply) => reply.send({ status: 'ok' }) },
     {
       method: 'GET',
       path: '/readyz',
+      access: 'nothing',
       async handle(_request, reply) {
         const reason = await whyNotReady();
         return reason === undefined

@@ -5,18 +5,19 @@ import { fastifyConnectPlugin } from '@connectrpc/connect-fastify';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { AppError } from '../../errors.js';
 import type { Log } from '../log.js';
-import { registerServices, requestFacts } from '../rpc/connect-routes.js';
+import { admissionKey, registerServices } from '../rpc/connect-routes.js';
 import type { Dispatch } from '../rpc/dispatch.js';
 import { binaryReadOptions, jsonReadOptions } from '../rpc/limits.js';
 import type { Service } from '../rpc/methods.js';
 import { createGateway, type PlainRoute } from './gateway/gateway.js';
 import { routesOf } from './gateway/routes.js';
-import { wasCut } from './call-init.js';
+import { wasCut } from './call-facts.js';
 import { createHostCheck } from './hosts.js';
 import { createPort, type Port } from './port.js';
 import { correlationIdOf, createRequestLog } from './requests.js';
 import { restErrorBody, restStatus } from './rest-error.js';
 import { createWebSockets } from './websocket.js';
+import { createAdmit } from './rpc/admit.js';
 import { createAllow } from './rpc/allow.js';
 import { createConnectUnary } from './rpc/connect-unary.js';
 import { createGrpcUnary } from './rpc/grpc-unary.js';
@@ -110,23 +111,21 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   app.addHook('onRequest', (request, reply, done) => done(begin(request, reply)));
   app.setErrorHandler(sendError);
 
+  app.decorateRequest('admission', undefined);
+  app.decorateRequest('target', undefined);
+
   await app.register(async (rpc) => {
     const connectUnary = createConnectUnary({ services, dispatch, maxMessageBytes, maxTimeoutMs });
     const allow = createAllow(services);
+    const admit = createAdmit(services, dispatch);
+    rpc.addHook('onRequest', admit);
     rpc.addHook('preHandler', async (request, reply) => {
       allow(request, reply);
       return connectUnary(request, reply);
     });
     await rpc.register(fastifyConnectPlugin, {
       routes: (router) => registerServices(router, services, dispatch),
-      contextValues: (request) =>
-        createContextValues().set(requestFacts, {
-          correlationId: request.id,
-          credentials: {
-            authorization: request.headers.authorization,
-            remoteAddress: request.raw.socket.remoteAddress,
-          },
-        }),
+      contextValues: ({ admission }) => createContextValues().set(admissionKey, admission),
       readMaxBytes: maxMessageBytes,
       maxTimeoutMs,
       binaryOptions: binaryReadOptions,
@@ -143,8 +142,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       log,
       stallMs: options.stallMs,
     });
-    rest.all('*', (request, reply) => gateway(request, reply));
-    rest.setNotFoundHandler((request, reply) => gateway(request, reply));
+    rest.addHook('onRequest', (request, reply) => gateway.enter(request, reply));
+    rest.all('*', (request, reply) => gateway.handle(request, reply));
+    rest.setNotFoundHandler((request, reply) => gateway.handle(request, reply));
   });
   await app.ready();
 

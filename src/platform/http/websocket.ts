@@ -4,10 +4,12 @@ import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { AppError, messageOf } from '../../errors.js';
 import type { Log } from '../log.js';
-import type { CallInit } from '../rpc/call.js';
+import type { Admission, CallFacts, CallLife } from '../rpc/call.js';
 import type { Plain } from '../rpc/codec.js';
 import type { Dispatch } from '../rpc/dispatch.js';
+import { credentialsOf } from './call-facts.js';
 import { cutOff } from './gateway/event-stream.js';
+import { ticketOf } from './gateway/gateway.js';
 import { restJson } from './gateway/rest-json.js';
 import type { Route, StreamRoute } from './gateway/routes.js';
 import type { CheckHost } from './hosts.js';
@@ -44,6 +46,8 @@ export interface WebSocketOptions {
 }
 
 const maxPayload = 64 * 1024;
+/** How long a reader whose stream has ended may still take what is on its way. */
+const farewellMs = 500;
 /** Between two pings; a connection that has answered none of them by the next one is dead. */
 const pingMs = 15_000;
 /** Close codes of RFC 6455, 7.4.1, and the registry's 1013. */
@@ -63,20 +67,14 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
     ),
   );
 
-  /** Answers why the request is refused, if it is. */
-  function refusal(request: IncomingMessage, path: string, init: CallInit): AppError | undefined {
-    const { host, origin } = request.headers;
-    const foreign = checkHost(host, origin);
-    if (foreign !== undefined) return foreign;
-    if (closing) return new AppError('unavailable', 'The server is stopping.');
+  /** Lets the caller in, or rejects with what it is refused with. */
+  async function admit(request: IncomingMessage, path: string, facts: CallFacts): Promise<Admission> {
+    const foreign = checkHost(request.headers.host, request.headers.origin);
+    if (foreign !== undefined) throw foreign;
+    if (closing) throw new AppError('unavailable', 'The server is stopping.');
     const serve = served.get(path);
-    if (serve === undefined) return new AppError('not_found', `No WebSocket at ${path}`);
-    try {
-      dispatch.admit(serve.rpc, init);
-      return undefined;
-    } catch (error) {
-      return dispatch.fault(error, serve.rpc, init);
-    }
+    if (serve === undefined) throw new AppError('not_found', `No WebSocket at ${path}`);
+    return dispatch.admit(serve.rpc, facts);
   }
 
   function createServe(route: Route, stream: StreamRoute) {
@@ -98,22 +96,22 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
       return request.read({ ...filter, ...(from === undefined ? {} : { [after]: from }) }, '');
     }
 
-    async function serve(socket: WebSocket, data: RawData, init: CallInit): Promise<void> {
+    async function serve(socket: WebSocket, data: RawData, admission: Admission, life: CallLife): Promise<void> {
       let messages: AsyncIterator<Plain> | undefined;
       try {
-        messages = dispatch.serverStream(rpc, inputOf(data), init)[Symbol.asyncIterator]();
+        messages = dispatch.serverStream(rpc, inputOf(data), admission, life)[Symbol.asyncIterator]();
         if ((await messages.next()).done !== true) socket.send('{"type":"subscribed"}');
         for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
           if (!(await sendAll(socket, next.value[stream.items.localName] as readonly Plain[], textOf, stallMs))) {
             // It has left, which is no fault.
             if (socket.readyState !== WebSocket.OPEN) return;
-            log.info('reader_cut_off', { corr_id: init.correlationId, path: rpc.path });
+            log.info('reader_cut_off', { corr_id: admission.correlationId, path: rpc.path });
             throw cutOff(stream, next.value);
           }
         }
         socket.close(codes.done);
       } catch (error) {
-        end(socket, dispatch.fault(error, rpc, init), init.correlationId);
+        end(socket, dispatch.fault(error, rpc, admission), admission.correlationId);
       } finally {
         await messages?.return?.();
       }
@@ -121,7 +119,7 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
     return { rpc, serve };
   }
 
-  function begin(socket: WebSocket, path: string, init: Omit<CallInit, 'onGone'>): void {
+  function begin(socket: WebSocket, path: string, admission: Admission): void {
     const serve = served.get(path)?.serve;
     if (serve === undefined) return socket.terminate();
     const onGone = (gone: () => void): void => {
@@ -129,10 +127,18 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
       else socket.once('close', gone);
     };
     idle.add(socket);
-    socket.once('close', () => idle.delete(socket));
+    const unwatch = admission.onEnded((reason) => {
+      if (idle.delete(socket)) end(socket, reason, admission.correlationId);
+      // A reader that does not read would hold up the end of its stream.
+      else setTimeout(() => socket.terminate(), farewellMs).unref();
+    });
+    socket.once('close', () => {
+      idle.delete(socket);
+      unwatch();
+    });
     socket.on('message', (data) => {
-      if (idle.delete(socket)) void serve(socket, data, { ...init, onGone });
-      else end(socket, new AppError('invalid_request', 'subscribe comes once'), init.correlationId);
+      if (idle.delete(socket)) void serve(socket, data, admission, { onGone });
+      else end(socket, new AppError('invalid_request', 'subscribe comes once'), admission.correlationId);
     });
     // What is wrong with the frames is told to the client by ws itself.
     socket.on('error', () => undefined);
@@ -147,20 +153,25 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
       const ended = logRequest(request.method ?? '', path, correlationId);
       let status = 101;
       socket.once('close', () => ended(status));
-      const init = {
-        source: 'Rest' as const,
-        correlationId,
-        credentials: {
-          authorization: request.headers.authorization,
-          remoteAddress: (socket as Socket).remoteAddress,
+      // Nobody else listens while it is being let in.
+      const ignore = (): void => undefined;
+      socket.on('error', ignore);
+      const { ticket } = ticketOf((request.url ?? '').slice(path.length + 1));
+      const credentials = credentialsOf(request.headers, (socket as Socket).remoteAddress, ticket);
+      const facts: CallFacts = { source: 'Rest', correlationId, credentials };
+      admit(request, path, facts).then(
+        (admission) => {
+          socket.off('error', ignore);
+          if (!socket.destroyed) {
+            server.handleUpgrade(request, socket, head, (upgraded) => begin(upgraded, path, admission));
+          }
         },
-      };
-      const refused = refusal(request, path, { ...init, onGone: () => undefined });
-      if (refused !== undefined) {
-        status = restStatus(refused);
-        return refuse(socket, refused, correlationId);
-      }
-      server.handleUpgrade(request, socket, head, (upgraded) => begin(upgraded, path, init));
+        (error: unknown) => {
+          const refused = dispatch.fault(error, { path }, facts);
+          status = restStatus(refused);
+          refuse(socket, refused, correlationId);
+        },
+      );
     },
     close() {
       closing = true;
@@ -193,7 +204,7 @@ function end(socket: WebSocket, error: AppError, correlationId: string): void {
   socket.send(JSON.stringify({ type: 'error', ...(JSON.parse(restErrorBody(error, correlationId)) as object) }));
   socket.close(closeCode(error));
   // ws gives the other side 30 s to answer; one that reads nothing would not.
-  if (socket.bufferedAmount > maxPayload) setTimeout(() => socket.terminate(), 1000).unref();
+  if (socket.bufferedAmount > maxPayload) setTimeout(() => socket.terminate(), farewellMs).unref();
 }
 
 function closeCode({ kind }: AppError): number {

@@ -15,11 +15,24 @@ export function rpcSourceOf(header: unknown): Source {
   return header === cliSource ? 'Cli' : 'Rpc';
 }
 
-/** What a transport knows of a call before it is let in. */
-export interface CallInit {
+/** What a transport knows of a call when its headers are there. */
+export interface CallFacts {
   readonly source: Source;
   readonly correlationId: string;
   readonly credentials: Credentials;
+}
+
+/** A call that has been let in, before its message has been read. */
+export interface Admission {
+  readonly source: Source;
+  readonly correlationId: string;
+  readonly principal: Principal;
+  /** As a Caller's. */
+  onEnded(ended: (reason: AppError) => void): () => void;
+}
+
+/** What a transport knows of a call when its message is there. */
+export interface CallLife {
   /** Milliseconds left, as the caller asked for. */
   readonly timeoutMs?: number | undefined;
   /** Runs `gone` when the caller has hung up; asked for only when somebody looks at the call's signal. */
@@ -31,35 +44,43 @@ export interface Call {
   readonly source: Source;
   readonly correlationId: string;
   readonly principal: Principal;
-  /** Aborts when the caller has hung up or the deadline has passed. */
+  /** Aborts when the caller has hung up or is no longer let in, or the deadline has passed. */
   readonly signal: AbortSignal;
 }
 
-/** A call that has been let in. The signal is made when first asked for, since most calls never look at it. */
-export class AdmittedCall implements Call {
-  readonly #init: CallInit;
-  readonly principal: Principal;
+/** A call under way. The signal is made when first asked for, since most calls never look at it. */
+export class RunningCall implements Call {
+  readonly #admission: Admission;
+  readonly #life: CallLife;
   #controller: AbortController | undefined;
   #aborted: AppError | undefined;
+  #unwatch: (() => void) | undefined;
 
-  constructor(init: CallInit, principal: Principal) {
-    this.#init = init;
-    this.principal = principal;
+  constructor(admission: Admission, life: CallLife) {
+    this.#admission = admission;
+    this.#life = life;
   }
 
   get source(): Source {
-    return this.#init.source;
+    return this.#admission.source;
   }
 
   get correlationId(): string {
-    return this.#init.correlationId;
+    return this.#admission.correlationId;
+  }
+
+  get principal(): Principal {
+    return this.#admission.principal;
   }
 
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       const controller = (this.#controller = new AbortController());
       if (this.#aborted !== undefined) controller.abort(this.#aborted);
-      else this.#init.onGone(() => controller.abort(new AppError('canceled', 'The caller has hung up.')));
+      else {
+        this.#life.onGone(() => controller.abort(new AppError('canceled', 'The caller has hung up.')));
+        this.#unwatch = this.#admission.onEnded((reason) => this.abort(reason));
+      }
     }
     return this.#controller.signal;
   }
@@ -67,5 +88,10 @@ export class AdmittedCall implements Call {
   abort(reason: AppError): void {
     this.#aborted = reason;
     this.#controller?.abort(reason);
+  }
+
+  /** To be called when the call is over. */
+  close(): void {
+    this.#unwatch?.();
   }
 }

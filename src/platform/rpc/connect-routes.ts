@@ -9,23 +9,14 @@ import {
 } from '@connectrpc/connect';
 import { create, type DescMessage, type DescService, type Message, toBinary } from '@bufbuild/protobuf';
 import { AppError, type ErrorKind } from '../../errors.js';
-import type { Credentials } from '../auth/principal.js';
-import { type CallInit, rpcSourceOf, sourceHeader } from './call.js';
+import type { Admission, CallLife } from './call.js';
 import type { Codec, Plain } from './codec.js';
 import { toConnectError } from './connect-error.js';
 import type { Dispatch } from './dispatch.js';
 import type { Method, Service } from './methods.js';
 
-/** What the HTTP layer knows of a request and hands to its handler. */
-export interface RequestFacts {
-  readonly correlationId: string;
-  readonly credentials: Credentials;
-}
-
-export const requestFacts = createContextKey<RequestFacts>(
-  { correlationId: '', credentials: { authorization: undefined, remoteAddress: undefined } },
-  { description: 'what the HTTP layer knows of the request' },
-);
+/** The admission of the request, which the HTTP layer hands to its handler. */
+export const admissionKey = createContextKey<Admission | undefined>(undefined, { description: 'who has been let in' });
 
 /** Serves every method over Connect, gRPC and gRPC-Web through the one dispatch. */
 export function registerServices(router: ConnectRouter, services: readonly Service[], dispatch: Dispatch): void {
@@ -40,31 +31,31 @@ export function registerServices(router: ConnectRouter, services: readonly Servi
 function implement(method: Method, dispatch: Dispatch): MethodImpl<never> {
   const { input, output } = method;
   const unary = async (message: Message, context: HandlerContext): Promise<Message> => {
-    const init = callInit(context);
+    const { admission, life } = callOf(context);
     try {
-      return output.encode(await dispatch.unary(method, input.decode(message), init));
+      return output.encode(await dispatch.unary(method, input.decode(message), admission, life));
     } catch (error) {
-      throw toConnectError(dispatch.fault(error, method, init), init.correlationId);
+      throw toConnectError(dispatch.fault(error, method, admission), admission.correlationId);
     }
   };
   const sharedBytes = createSharedEncoder(method);
   async function* serverStream(message: Message, context: HandlerContext): AsyncIterable<Message> {
-    const init = callInit(context);
+    const { admission, life } = callOf(context);
     // gRPC's type without a suffix stands for protobuf.
     const asJson = /json/.test(context.requestHeader.get('content-type') ?? '');
     try {
-      const plains = dispatch.serverStream(method, input.decode(message), init);
+      const plains = dispatch.serverStream(method, input.decode(message), admission, life);
       yield* encodeAll(plains, asJson ? output : sharedBytes);
     } catch (error) {
-      throw toConnectError(dispatch.fault(error, method, init), init.correlationId);
+      throw toConnectError(dispatch.fault(error, method, admission), admission.correlationId);
     }
   }
   async function* bidiStream(messages: AsyncIterable<Message>, context: HandlerContext): AsyncIterable<Message> {
-    const init = callInit(context);
+    const { admission, life } = callOf(context);
     try {
-      yield* encodeAll(dispatch.bidiStream(method, decodeAll(messages, input), init), output);
+      yield* encodeAll(dispatch.bidiStream(method, decodeAll(messages, input), admission, life), output);
     } catch (error) {
-      throw toConnectError(dispatch.fault(error, method, init), init.correlationId);
+      throw toConnectError(dispatch.fault(error, method, admission), admission.correlationId);
     }
   }
   switch (method.desc.methodKind) {
@@ -125,12 +116,10 @@ async function* encodeAll(plains: AsyncIterable<Plain>, codec: Pick<Codec, 'enco
   for await (const plain of plains) yield codec.encode(plain);
 }
 
-function callInit(context: HandlerContext): CallInit {
-  const facts = context.values.get(requestFacts);
-  return {
-    source: rpcSourceOf(context.requestHeader.get(sourceHeader)),
-    correlationId: facts.correlationId,
-    credentials: facts.credentials,
+function callOf(context: HandlerContext): { readonly admission: Admission; readonly life: CallLife } {
+  const admission = context.values.get(admissionKey);
+  if (admission === undefined) throw new Error('a call that nobody has let in');
+  const life: CallLife = {
     timeoutMs: context.timeoutMs(),
     onGone: (gone) => {
       const { signal } = context;
@@ -142,4 +131,5 @@ function callInit(context: HandlerContext): CallInit {
       else signal.addEventListener('abort', look, { once: true });
     },
   };
+  return { admission, life };
 }

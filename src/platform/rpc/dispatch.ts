@@ -1,26 +1,46 @@
 import { AppError } from '../../errors.js';
 import type { Authenticate } from '../auth/authenticate.js';
 import type { Authorize } from '../auth/policy.js';
+import type { Caller, Principal } from '../auth/principal.js';
 import type { Log } from '../log.js';
-import { AdmittedCall, type CallInit } from './call.js';
+import { type Admission, type CallFacts, type CallLife, RunningCall } from './call.js';
 import type { Plain } from './codec.js';
 import type { Method } from './methods.js';
+
+/** What can be asked for: a method, or a path that is none. */
+export interface Door {
+  readonly path: string;
+  /** What a caller needs to be let in. */
+  readonly scope: string;
+}
 
 /**
  * The one door to every method. REST, Connect, gRPC and gRPC-Web all come through here, so that who may do what, how long
  * it may take and how a fault is reported is decided once. Everything it throws is an AppError.
  */
 export interface Dispatch {
-  unary(method: Method, input: Plain, init: CallInit): Promise<Plain>;
-  serverStream(method: Method, input: Plain, init: CallInit): AsyncIterable<Plain>;
-  /** Throws what a call would be refused with, before there is one. */
-  admit(method: Method, init: CallInit): void;
-  bidiStream(method: Method, inputs: AsyncIterable<Plain>, init: CallInit): AsyncIterable<Plain>;
+  /**
+   * Lets a caller in, or rejects with what it is refused with. To be asked as soon as the headers are there, so that nothing of
+   * a stranger's message is read.
+   */
+  admit(door: Door, facts: CallFacts): Promise<Admission>;
+  unary(method: Method, input: Plain, admission: Admission, life: CallLife): Promise<Plain>;
+  serverStream(method: Method, input: Plain, admission: Admission, life: CallLife): AsyncIterable<Plain>;
+  bidiStream(method: Method, inputs: AsyncIterable<Plain>, admission: Admission, life: CallLife): AsyncIterable<Plain>;
   /**
    * Anything thrown as an AppError; what is not one already is a fault of ours, told to the log and to nobody else. For what goes
    * wrong around a call, such as an answer that cannot be encoded.
    */
-  fault(error: unknown, method: Method, init: Pick<CallInit, 'correlationId'>): AppError;
+  fault(error: unknown, door: Pick<Door, 'path'>, call: Pick<CallFacts, 'correlationId'>): AppError;
+}
+
+/** A caller who was not let in. */
+export interface Refusal {
+  readonly door: Door;
+  readonly facts: CallFacts;
+  readonly error: AppError;
+  /** Undefined when nobody knows who it is. */
+  readonly principal: Principal | undefined;
 }
 
 export interface DispatchDeps {
@@ -29,46 +49,72 @@ export interface DispatchDeps {
   readonly log: Log;
   /** No call may ask for more time than this; milliseconds. */
   readonly maxTimeoutMs: number;
+  /** Told of everybody who is refused. */
+  readonly onRefused?: ((refusal: Refusal) => void) | undefined;
 }
 
 export function createDispatch(deps: DispatchDeps): Dispatch {
-  const { authenticate, authorize, log, maxTimeoutMs } = deps;
+  const { authenticate, authorize, log, maxTimeoutMs, onRefused } = deps;
 
-  function admit(method: Method, init: CallInit): AdmittedCall {
-    const principal = authenticate(init.credentials);
+  async function admit(door: Door, facts: CallFacts): Promise<Admission> {
+    let caller: Caller | undefined;
     try {
-      authorize(principal, method.scope);
+      caller = await authenticate(facts.credentials);
+      authorize(caller.principal, door.scope);
     } catch (error) {
-      log.warn('call_refused', { corr_id: init.correlationId, method: method.path, principal: principal.id, error });
-      throw error;
+      const known = fault(error, door, facts);
+      if (known.kind === 'unauthorized' || known.kind === 'forbidden') {
+        refuse({ door, facts, error: known, principal: caller?.principal });
+      }
+      throw known;
     }
-    return new AdmittedCall(init, principal);
+    const { principal, onEnded } = caller;
+    return { source: facts.source, correlationId: facts.correlationId, principal, onEnded };
   }
 
-  function fault(error: unknown, method: Method, init: Pick<CallInit, 'correlationId'>): AppError {
+  function refuse(refusal: Refusal): void {
+    const { door, facts, error, principal } = refusal;
+    log.warn('call_refused', {
+      corr_id: facts.correlationId,
+      method: door.path,
+      principal: principal?.id,
+      address: facts.credentials.remoteAddress,
+      reason: error.kind,
+      message: error.message,
+    });
+    onRefused?.(refusal);
+  }
+
+  function fault(error: unknown, door: Pick<Door, 'path'>, call: Pick<CallFacts, 'correlationId'>): AppError {
     if (error instanceof AppError) return error;
-    log.error('internal_error', { corr_id: init.correlationId, method: method.path, error });
+    log.error('internal_error', { corr_id: call.correlationId, method: door.path, error });
     return new AppError('internal_error', 'Something went wrong on our side; the log has it by the correlation id.', {
       cause: error,
     });
   }
 
-  async function* stream(method: Method, input: unknown, init: CallInit): AsyncIterable<Plain> {
+  async function* stream(method: Method, input: unknown, admission: Admission, life: CallLife): AsyncIterable<Plain> {
+    const call = new RunningCall(admission, life);
+    const { timeoutMs } = life;
     try {
-      const call = admit(method, init);
-      if (init.timeoutMs === undefined) yield* method.handler(input, call) as AsyncIterable<Plain>;
-      else yield* untilDeadline(method.handler(input, call) as AsyncIterable<Plain>, call, init.timeoutMs);
-      if (call.signal.aborted) throw call.signal.reason;
+      // Made now, so that the call ends with its caller's token, even if its handler looks at the signal late.
+      const { signal } = call;
+      if (timeoutMs === undefined) yield* method.handler(input, call) as AsyncIterable<Plain>;
+      else yield* untilDeadline(method.handler(input, call) as AsyncIterable<Plain>, call, timeoutMs);
+      if (signal.aborted) throw signal.reason;
     } catch (error) {
-      throw fault(error, method, init);
+      throw fault(error, method, admission);
+    } finally {
+      call.close();
     }
   }
 
   return {
-    async unary(method, input, init) {
+    admit,
+    async unary(method, input, admission, life) {
+      const call = new RunningCall(admission, life);
       try {
-        const call = admit(method, init);
-        const { timeoutMs } = init;
+        const { timeoutMs } = life;
         if (timeoutMs === undefined) return (await method.handler(input, call)) as Plain;
         const deadline = startDeadline(call, Math.min(timeoutMs, maxTimeoutMs));
         try {
@@ -77,12 +123,13 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
           deadline.clear();
         }
       } catch (error) {
-        throw fault(error, method, init);
+        throw fault(error, method, admission);
+      } finally {
+        call.close();
       }
     },
     serverStream: stream,
     bidiStream: stream,
-    admit: (method, init) => void admit(method, init),
     fault,
   };
 }
@@ -90,7 +137,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
 /** Ends with `deadline_exceeded` when the time is up, even while the handler waits for a caller who says nothing. */
 async function* untilDeadline(
   answers: AsyncIterable<Plain>,
-  call: AdmittedCall,
+  call: RunningCall,
   timeoutMs: number,
 ): AsyncIterable<Plain> {
   const deadline = startDeadline(call, timeoutMs);
@@ -112,7 +159,7 @@ async function* untilDeadline(
  * Aborts the call when its time is up. `orLate` rejects at that moment, whatever becomes of what it runs: a handler that does not
  * look at its signal is left behind. Throws when there is no time at all.
  */
-function startDeadline(call: AdmittedCall, timeoutMs: number) {
+function startDeadline(call: RunningCall, timeoutMs: number) {
   const late = (): AppError => new AppError('deadline_exceeded', 'The deadline of the call has passed.');
   if (timeoutMs <= 0) throw late();
   let passed: AppError | undefined;

@@ -4,7 +4,7 @@ import { AppError, invalidField } from '../../../errors.js';
 import type { Log } from '../../log.js';
 import type { Plain } from '../../rpc/codec.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
-import { callInitOf } from '../call-init.js';
+import { admissionOf, callLifeOf } from '../call-facts.js';
 import { restErrorBody } from '../rest-error.js';
 import { createBind } from './bind.js';
 import { restJson } from './rest-json.js';
@@ -21,8 +21,8 @@ export interface EventStreamOptions {
 const quietMs = 15_000;
 /** How long a client waits before it comes back, which EventSource does by itself. */
 const retryMs = 1000;
-/** How long a reader that was cut off may still take what is on its way. */
-const farewellMs = 1000;
+/** How long a reader whose stream has ended may still take what is on its way. */
+const farewellMs = 500;
 
 /**
  * Serves a server stream as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): one for each
@@ -44,9 +44,8 @@ export function eventStreamHandle(route: Route, stream: StreamRoute, options: Ev
     const bound = bind(segments, query, undefined);
     const last = lastEventId(request);
     const input = last === undefined ? bound : { ...bound, [resume]: last };
-    const messages = dispatch
-      .serverStream(route.rpc, input, callInitOf(request, reply, 'Rest'))
-      [Symbol.asyncIterator]();
+    const admission = admissionOf(request);
+    const messages = dispatch.serverStream(route.rpc, input, admission, callLifeOf(reply))[Symbol.asyncIterator]();
     const first = await messages.next();
     void reply
       .header('content-type', 'text/event-stream; charset=utf-8')
@@ -61,6 +60,7 @@ export function eventStreamHandle(route: Route, stream: StreamRoute, options: Ev
     reply.hijack();
     raw.write(`retry: ${retryMs}\n\n`);
     const quiet = setInterval(() => !raw.writableNeedDrain && raw.write(':\n\n'), quietMs);
+    const unwatch = admission.onEnded(() => cutSoon(raw));
     try {
       for (let next = first; next.done !== true; next = await messages.next()) {
         const chunk = encode(next.value);
@@ -75,6 +75,7 @@ export function eventStreamHandle(route: Route, stream: StreamRoute, options: Ev
       if (!raw.destroyed) raw.write(`event: error\ndata: ${restErrorBody(known, request.id)}\n\n`);
     } finally {
       clearInterval(quiet);
+      unwatch();
       // A call that was cut off ends by this, too.
       await messages.return?.();
       end(raw);
@@ -93,9 +94,14 @@ export function cutOff({ items, eventId }: StreamRoute, message: Plain): AppErro
 
 function end(raw: ServerResponse): void {
   raw.end();
+  cutSoon(raw);
+}
+
+/** A reader that does not read would hold up the end of its stream. */
+function cutSoon(raw: ServerResponse): void {
+  if (raw.destroyed) return;
   const farewell = setTimeout(() => raw.destroy(), farewellMs);
   raw.once('close', () => clearTimeout(farewell));
-  if (raw.destroyed) clearTimeout(farewell);
 }
 
 /** Waits until what was written is on its way; false when that takes too long or the connection has gone. */

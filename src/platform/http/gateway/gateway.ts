@@ -1,10 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, invalidField, messageOf } from '../../../errors.js';
-import type { CallInit } from '../../rpc/call.js';
 import type { Plain } from '../../rpc/codec.js';
-import type { Dispatch } from '../../rpc/dispatch.js';
-import { callInitOf } from '../call-init.js';
+import type { Dispatch, Door } from '../../rpc/dispatch.js';
+import { admissionOf, callFactsOf, callLifeOf } from '../call-facts.js';
 import { type Bind, createBind } from './bind.js';
 import { eventStreamHandle, type EventStreamOptions } from './event-stream.js';
 import { fieldWriter, restJson } from './rest-json.js';
@@ -16,6 +15,8 @@ import { parseTemplate, type Template } from './template.js';
 export interface PlainRoute {
   readonly method: string;
   readonly path: string;
+  /** What a caller needs to be let in; `nothing`: anybody may ask. */
+  readonly access: { readonly scope: string } | 'nothing';
   handle(request: FastifyRequest, reply: FastifyReply): unknown;
 }
 
@@ -29,7 +30,28 @@ export type Handle = (
 interface Entry {
   readonly method: string;
   readonly template: Template;
+  /** Undefined: open to anybody. */
+  readonly door: Door | undefined;
   readonly handle: Handle;
+}
+
+/** What a request is for, as its head tells. */
+interface Target {
+  readonly entry: Entry;
+  readonly segments: readonly string[];
+  readonly query: string;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    target: Target | undefined;
+  }
+}
+
+export interface Gateway {
+  /** Finds what a request is for and lets its caller in, before its body is read. */
+  enter(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+  handle(request: FastifyRequest, reply: FastifyReply): unknown;
 }
 
 /**
@@ -41,35 +63,61 @@ export function createGateway(
   plain: readonly PlainRoute[],
   dispatch: Dispatch,
   streams: EventStreamOptions,
-) {
+): Gateway {
   const entries: Entry[] = [
     ...routes.map((route) => ({
       method: route.method,
       template: route.template,
+      door: route.rpc,
       handle: handleOf(route, dispatch, streams),
     })),
-    ...plain.map((route) => ({
-      method: route.method,
-      template: parseTemplate(route.path),
-      handle: (request: FastifyRequest, reply: FastifyReply) => route.handle(request, reply),
+    ...plain.map(({ method, path, access, handle }) => ({
+      method,
+      template: parseTemplate(path),
+      door: access === 'nothing' ? undefined : { path, scope: access.scope },
+      handle: (request: FastifyRequest, reply: FastifyReply) => handle(request, reply),
     })),
   ];
   const router = createRouter(entries);
 
-  return (request: FastifyRequest, reply: FastifyReply): unknown => {
-    const url = originForm(request.raw.url ?? '/');
-    const cut = url.indexOf('?');
-    const path = cut < 0 ? url : url.slice(0, cut);
-    const method = request.raw.method ?? 'GET';
-    const found = router.find(method === 'HEAD' ? 'GET' : method, path);
-    if (found.kind === 'found') {
-      return found.route.handle(request, reply, found.segments, cut < 0 ? '' : url.slice(cut + 1));
-    }
-    if (found.kind === 'unknown') throw new AppError('not_found', `No such path: ${path}`);
-    const allow = allowOf(found.allow);
-    void reply.header('allow', allow);
-    if (method === 'OPTIONS') return reply.code(204).send();
-    throw new AppError('method_not_allowed', `${path} takes ${allow}`, { details: { allow: allow.split(', ') } });
+  return {
+    async enter(request, reply) {
+      const url = originForm(request.raw.url ?? '/');
+      const cut = url.indexOf('?');
+      const path = cut < 0 ? url : url.slice(0, cut);
+      const method = request.raw.method ?? 'GET';
+      const reads = method === 'GET' || method === 'HEAD';
+      const found = router.find(method === 'HEAD' ? 'GET' : method, path);
+      if (found.kind === 'unknown') throw new AppError('not_found', `No such path: ${path}`);
+      if (found.kind === 'wrong_method') {
+        const allow = allowOf(found.allow);
+        void reply.header('allow', allow);
+        if (method === 'OPTIONS') return void reply.code(204).send();
+        throw new AppError('method_not_allowed', `${path} takes ${allow}`, { details: { allow: allow.split(', ') } });
+      }
+      const { route: entry, segments } = found;
+      const { ticket, query } = ticketOf(cut < 0 || !reads ? '' : url.slice(cut + 1));
+      request.target = { entry, segments, query: reads ? query : cut < 0 ? '' : url.slice(cut + 1) };
+      if (entry.door !== undefined) {
+        request.admission = await dispatch.admit(entry.door, callFactsOf(request, 'Rest', ticket));
+      }
+    },
+    handle(request, reply) {
+      const { target } = request;
+      if (target === undefined) throw new Error('a request that has not entered');
+      return target.entry.handle(request, reply, target.segments, target.query);
+    },
+  };
+}
+
+/** A reader that cannot set headers, such as EventSource, brings its ticket in the query; the path's own fields are the rest. */
+export function ticketOf(query: string): { readonly ticket: string | undefined; readonly query: string } {
+  if (!query.includes('ticket=')) return { ticket: undefined, query };
+  const pairs = query.split('&');
+  const ticket = pairs.find((pair) => pair.startsWith('ticket='));
+  return {
+    ticket: ticket?.slice('ticket='.length),
+    query: pairs.filter((pair) => pair !== ticket).join('&'),
   };
 }
 
@@ -103,8 +151,7 @@ function rpcHandle(route: Route, dispatch: Dispatch): Handle {
   const { rpc, status } = route;
   return async (request, reply, segments, query) => {
     const input = bind(segments, query, bodyOf(request));
-    const init: CallInit = callInitOf(request, reply, 'Rest');
-    const output = await dispatch.unary(rpc, input, init);
+    const output = await dispatch.unary(rpc, input, admissionOf(request), callLifeOf(reply));
     void reply.code(status).header('content-type', jsonType);
     if (route.location !== undefined) void reply.header('location', fill(route.location, route, output));
     const cursor = pageField === undefined ? undefined : output[pageField.localName];

@@ -1,14 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { fromBinary, fromJsonString, type Message, toBinary, toJsonString } from '@bufbuild/protobuf';
-import type { ConnectError } from '@connectrpc/connect';
-import { codeToHttpStatus, errorToJsonBytes, parseTimeout } from '@connectrpc/connect/protocol-connect';
+import { parseTimeout } from '@connectrpc/connect/protocol-connect';
 import { AppError, messageOf } from '../../../errors.js';
-import { rpcSourceOf, sourceHeader } from '../../rpc/call.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
 import { binaryReadOptions, jsonReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
-import { callInitOf } from '../call-init.js';
+import { admissionOf, callLifeOf } from '../call-facts.js';
+import { sendUnaryError } from './refuse.js';
 
 export interface ConnectUnaryDeps {
   readonly services: readonly Service[];
@@ -65,11 +64,10 @@ async function answer(
     const body = await readBody(request, deps.maxMessageBytes);
     const header = request.raw.headers['connect-timeout-ms'];
     const timeout = parseTimeout(typeof header === 'string' ? header : null, deps.maxTimeoutMs);
-    if (timeout.error !== undefined) return sendError(timeout.error, reply);
+    if (timeout.error !== undefined) return sendUnaryError(timeout.error, reply);
     const input = method.input.decode(readMessage(method, format, body));
-    const source = rpcSourceOf(request.raw.headers[sourceHeader]);
-    const init = callInitOf(request, reply, source, timeout.timeoutMs);
-    const message = method.output.encode(await deps.dispatch.unary(method, input, init));
+    const life = callLifeOf(reply, timeout.timeoutMs);
+    const message = method.output.encode(await deps.dispatch.unary(method, input, admissionOf(request), life));
     void reply.header('content-type', `application/${format}`);
     // Bytes in both formats: to text Fastify would add a charset.
     return reply.send(
@@ -79,15 +77,8 @@ async function answer(
     );
   } catch (error) {
     const known = deps.dispatch.fault(error, method, { correlationId: request.id });
-    return sendError(toConnectError(known, request.id), reply);
+    return sendUnaryError(toConnectError(known, request.id), reply);
   }
-}
-
-function sendError(error: ConnectError, reply: FastifyReply): unknown {
-  return reply
-    .code(codeToHttpStatus(error.code))
-    .header('content-type', 'application/json')
-    .send(Buffer.from(errorToJsonBytes(error, undefined)));
 }
 
 function readMessage(method: Method, format: Format, body: Buffer): Message {

@@ -1,17 +1,19 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { parseTimeout, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { AppError, messageOf } from '../../../errors.js';
 import { toConnectError } from '../../rpc/connect-error.js';
-import { type CallInit, rpcSourceOf, sourceHeader } from '../../rpc/call.js';
+import { type Admission, type CallFacts, type CallLife, rpcSourceOf, sourceHeader } from '../../rpc/call.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
 import { binaryReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
+import { credentialsOf } from '../call-facts.js';
 import type { CheckHost } from '../hosts.js';
 import { letGo } from '../let-go.js';
 import type { StreamListener } from '../port.js';
 import { correlationIdOf, type LogRequest } from '../requests.js';
+import { trailersOf } from './refuse.js';
 
 export interface GrpcUnaryDeps {
   readonly services: readonly Service[];
@@ -60,9 +62,7 @@ function serve(
   const fail = (error: ConnectError): void => {
     ended(error.code);
     if (stream.destroyed || stream.headersSent) return;
-    const trailers = Object.fromEntries(setTrailerStatus(new Headers(), error).entries());
-    trailers['grpc-message'] = percentEncoded(error.rawMessage);
-    stream.respond({ ...answerHeaders, ...trailers }, { endStream: true });
+    stream.respond({ ...answerHeaders, ...Object.fromEntries(trailersOf(error)) }, { endStream: true });
     letGo(stream);
   };
   const refuse = (error: AppError): void => fail(toConnectError(error, correlationId));
@@ -75,14 +75,11 @@ function serve(
     stream.end(frame(message));
   };
 
-  const run = async (body: Buffer): Promise<void> => {
+  const run = async (admission: Admission, body: Buffer): Promise<void> => {
     try {
       const timeout = parseTimeout(headerText(headers['grpc-timeout']), deps.maxTimeoutMs);
       if (timeout.error !== undefined) return fail(timeout.error);
-      const init: CallInit = {
-        source: rpcSourceOf(headers[sourceHeader]),
-        correlationId,
-        credentials: { authorization: headers.authorization, remoteAddress },
+      const life: CallLife = {
         timeoutMs: timeout.timeoutMs,
         onGone: (gone) => {
           if (stream.aborted) gone();
@@ -90,7 +87,7 @@ function serve(
         },
       };
       const input = method.input.decode(read(method, body, deps.maxMessageBytes));
-      const output = await deps.dispatch.unary(method, input, init);
+      const output = await deps.dispatch.unary(method, input, admission, life);
       succeed(toBinary(method.desc.output, method.output.encode(output)));
     } catch (error) {
       if (error instanceof ConnectError) return fail(error);
@@ -101,7 +98,18 @@ function serve(
   stream.on('error', () => stream.destroy());
   const foreign = deps.checkHost(headers[':authority'] ?? headers.host, headerText(headers['origin']) ?? undefined);
   if (foreign !== undefined) return refuse(foreign);
-  collect(stream, deps.maxMessageBytes, (body) => void run(body));
+  const facts: CallFacts = {
+    source: rpcSourceOf(headers[sourceHeader]),
+    correlationId,
+    credentials: credentialsOf(headers, remoteAddress),
+  };
+  deps.dispatch.admit(method, facts).then(
+    (admission) => {
+      if (stream.destroyed) return ended('aborted');
+      collect(stream, deps.maxMessageBytes, (body) => void run(admission, body));
+    },
+    (error: unknown) => refuse(deps.dispatch.fault(error, method, facts)),
+  );
 }
 
 /** Gives the body on when it is whole, or so far when it is longer than one message may be. */
@@ -122,9 +130,12 @@ function collect(stream: ServerHttp2Stream, maxBytes: number, whole: (body: Buff
     chunks.push(chunk);
     if (size > prefixBytes + maxBytes) give();
   });
-  stream.once('end', () => {
+  const end = (): void => {
     if (!stream.aborted) give();
-  });
+  };
+  // One without a body may have ended while its caller was let in.
+  if (stream.readableEnded) end();
+  else stream.once('end', end);
 }
 
 /** Faults below the message get the codes that gRPC's own list of status codes names, in the words of connect-node. */
@@ -153,22 +164,6 @@ function read(method: Method, body: Buffer, maxBytes: number) {
 
 function incomplete(): AppError {
   return new AppError('invalid_request', 'protocol error: incomplete envelope');
-}
-
-/**
- * As the protocol has it: printable ASCII stays. connect-node encodes all that encodeURIComponent does, which some clients, such
- * as grpc-js, show to people as it came.
- */
-function percentEncoded(text: string): string {
-  const bytes = Buffer.from(text);
-  let encoded = '';
-  bytes.forEach((byte, index) => {
-    // HTTP cuts blanks off the ends of a header.
-    const atEnd = index === 0 || index === bytes.length - 1;
-    const plain = byte >= (atEnd ? 0x21 : 0x20) && byte <= 0x7e && byte !== 0x25;
-    encoded += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-  });
-  return encoded;
 }
 
 function frame(message: Uint8Array): Buffer {
