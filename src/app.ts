@@ -1,10 +1,12 @@
+import { existsSync } from 'node:fs';
 import { AppError } from './errors.js';
 import { migrations } from './migrations/index.js';
-import { createEventRpc, createEvents } from './modules/events/index.js';
+import { createAudit } from './modules/audit/index.js';
+import { createEventRpc, createEvents, type Origin } from './modules/events/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
-import { createAuthenticate } from './platform/auth/authenticate.js';
-import { localCaller } from './platform/auth/local.js';
-import { createPolicy, type Grants } from './platform/auth/policy.js';
+import { auditScope, createTokenRpc, createTokens, grants, type Tokens } from './modules/tokens/index.js';
+import { type Authenticate, createAuthenticate, type Recognise } from './platform/auth/authenticate.js';
+import { createPolicy } from './platform/auth/policy.js';
 import { type Clock, createDatabaseClock } from './platform/clock.js';
 import { lockDataDir } from './platform/data-dir.js';
 import { type ConnectionConfig, createDatabase, type Database, type Db } from './platform/db/db.js';
@@ -22,17 +24,6 @@ import { isLoopbackHost } from './platform/net.js';
 import { createDispatch } from './platform/rpc/dispatch.js';
 import { readVersion } from './platform/version.js';
 import type { ServerConfig } from './settings.js';
-
-/** Which scopes each role has; an agent's come with its capabilities, once there are agents. */
-const grants: Grants = {
-  roles: {
-    human: ['*'],
-    agent: ['*.read'],
-    worker: ['jobs.read', 'jobs.work'],
-    viewer: ['*.read'],
-  },
-  capabilities: {},
-};
 
 export interface App {
   /** Where it listens, such as `http://127.0.0.1:8080`. */
@@ -58,12 +49,8 @@ const clockSyncMs = 30_000;
 /** Starts a server. What was started before a failure is stopped again before it rejects. */
 export async function startApp(deps: AppDeps): Promise<App> {
   const { config, log } = deps;
-  if (!isLoopbackHost(config.host)) {
-    throw new AppError(
-      'invalid_request',
-      `MUSTER_HOST: '${config.host}' is open to others, and there are no tokens yet; use a loopback address such as 127.0.0.1`,
-    );
-  }
+  checkOidc(config);
+  if (needsToken(config) && config.databaseUrl === undefined && !existsSync(config.dataDir)) throw noToken(config);
   const lifecycle = createLifecycle(log);
   try {
     return await compose(deps, lifecycle);
@@ -83,6 +70,8 @@ async function compose(
   await migrateDatabase(db, connection, log);
   const clock = givenClock ?? (await startClock(db, log, lifecycle));
 
+  const newId = createIds(clock);
+
   const wakeups = createWakeups({ connection, db, log, listen: config.listen });
   lifecycle.onStop('wakeups', () => wakeups.stop());
   const events = createEvents({
@@ -99,7 +88,7 @@ async function compose(
   const jobs = createJobs({
     db,
     clock,
-    newId: createIds(clock),
+    newId,
     wakeups,
     log,
     random,
@@ -109,12 +98,31 @@ async function compose(
     retentionMs: config.jobRetention,
   });
 
-  const services = [createEventRpc(events), createJobRpc(jobs)];
+  const { appended } = events;
+  const tokens = createTokens({
+    db,
+    clock,
+    newId,
+    wakeups,
+    log,
+    appended,
+    localAllowed: isLoopbackHost(config.host) && config.oidcIssuer === undefined,
+  });
+  const audit = createAudit({ db, clock, log, appended });
+  if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
+
+  const policy = createPolicy(grants);
+  const services = [
+    createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
+    createJobRpc(jobs),
+    createTokenRpc(tokens),
+  ];
   const dispatch = createDispatch({
-    authenticate: createAuthenticate({ bearer: [], ticket: async () => undefined, local: () => localCaller }),
-    authorize: createPolicy(grants),
+    authenticate: authenticateBy(tokens, { config, clock, log }),
+    policy,
     log,
     maxTimeoutMs,
+    onRefused: (refusal) => audit.refused(refusal),
   });
   const http = await createHttpServer({
     services,
@@ -130,15 +138,63 @@ async function compose(
     maxTimeoutMs,
     stallMs: config.streamStall,
   });
+  await tokens.recogniser.start();
   const url = await http.listen(config.host, config.port);
 
   // Together: where the database does not answer, each waits for as long as it may.
-  lifecycle.onStop('background work', async () => void (await Promise.all([jobs.stop(), events.stop()])));
+  const background = [jobs, events, audit, tokens.recogniser];
+  lifecycle.onStop('background work', async () => void (await Promise.all(background.map((part) => part.stop()))));
   lifecycle.onStop('http', () => http.close(config.shutdownGrace));
   await wakeups.start();
   events.start();
   jobs.start();
+  audit.start();
   return { url, failed, stop: () => lifecycle.stop() };
+}
+
+function checkOidc({ oidcIssuer, oidcAudience }: ServerConfig): void {
+  if (oidcIssuer !== undefined && oidcAudience === undefined) {
+    throw new AppError('invalid_request', 'MUSTER_OIDC_AUDIENCE: is needed with MUSTER_OIDC_ISSUER');
+  }
+  if (oidcIssuer === undefined && oidcAudience !== undefined) {
+    throw new AppError('invalid_request', 'MUSTER_OIDC_ISSUER: is needed with MUSTER_OIDC_AUDIENCE');
+  }
+}
+
+/** Whether others can reach the server, and have nothing but tokens to show who they are. */
+function needsToken({ host, oidcIssuer }: ServerConfig): boolean {
+  return !isLoopbackHost(host) && oidcIssuer === undefined;
+}
+
+function noToken({ host }: ServerConfig): AppError {
+  const command = 'muster token create --direct --role human --name ...';
+  return new AppError(
+    'invalid_request',
+    `MUSTER_HOST: '${host}' is open to others, and there is no token; make one with '${command}', or use 127.0.0.1`,
+  );
+}
+
+function authenticateBy(
+  { recogniser }: Tokens,
+  { config, clock, log }: { readonly config: ServerConfig; readonly clock: Clock; readonly log: Log },
+): Authenticate {
+  const { oidcIssuer: issuer, oidcAudience: audience, oidcJwksUrl, oidcRoleClaim, oidcRoles } = config;
+  const bearer = [recogniser.bearer];
+  if (issuer !== undefined && audience !== undefined) {
+    const options = { issuer, audience, jwksUrl: oidcJwksUrl, roleClaim: oidcRoleClaim, roleOf: oidcRoles };
+    bearer.push(
+      lazily(async () =>
+        (await import('./platform/auth/oidc.js')).createOidc(options, { callers: recogniser.callers, clock, log }),
+      ),
+    );
+  }
+  return createAuthenticate({ bearer, ticket: recogniser.ticket, local: recogniser.local });
+}
+
+/** Code that most servers never need is loaded when it is first asked for. */
+function lazily(load: () => Promise<Recognise>): Recognise {
+  let loaded: Promise<Recognise> | undefined;
+  return async (text) => (await (loaded ??= load()))(text);
 }
 
 /** The database that DATABASE_URL names, or the embedded one, started and owned by this server. */
@@ -172,13 +228,50 @@ async function startClock(db: Database, log: Log, lifecycle: Lifecycle): Promise
 }
 
 /** Brings the schema up to date without starting a server, for `muster migrate`. Answers the steps taken. */
-export async function migrateOnly(config: ServerConfig, log: Log): Promise<readonly string[]> {
+export function migrateOnly(config: ServerConfig, log: Log): Promise<readonly string[]> {
+  return withDatabase(config, log, (db, connection) => migrate(db, connection, migrations));
+}
+
+/**
+ * Makes a token without a server, in the database itself: whoever can reach that needs no other proof. For the first token of a server
+ * that others can reach, and for when the last one is lost. Running servers on the database learn of it.
+ */
+export function createTokenDirectly(
+  config: ServerConfig,
+  input: Parameters<Tokens['create']>[0],
+  log: Log,
+): ReturnType<Tokens['create']> {
+  return withDatabase(config, log, async (db, connection) => {
+    await migrateDatabase(db, connection, log);
+    const clock = await createDatabaseClock(() => db.now());
+    const tokens = createTokens({
+      db,
+      clock,
+      newId: createIds(clock),
+      wakeups: createWakeups({ connection, db, log, listen: false }),
+      log,
+      appended: () => undefined,
+      localAllowed: false,
+    });
+    return tokens.create(input, directOrigin);
+  });
+}
+
+/** Whoever holds the database in hands. */
+const directOrigin: Origin = { source: 'Cli', actor: { kind: 'human', id: 'local' }, correlationId: undefined };
+
+/** Lends the database to `use`; where it is the embedded one, only while no server has it. */
+async function withDatabase<T>(
+  config: ServerConfig,
+  log: Log,
+  use: (db: Database, connection: ConnectionConfig) => Promise<T>,
+): Promise<T> {
   const lifecycle = createLifecycle(log);
   try {
     const { connection } = await openConnection(config, log, lifecycle);
     const db = createDatabase(connection, { poolSize: 2, log, ownSessions: config.listen });
     lifecycle.onStop('database', () => db.close());
-    return await migrate(db, connection, migrations);
+    return await use(db, connection);
   } finally {
     await lifecycle.stop();
   }

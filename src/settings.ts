@@ -1,3 +1,4 @@
+import { roles } from './platform/auth/principal.js';
 import { parse, type Setting, type Values } from './platform/config.js';
 import { logLevels } from './platform/log.js';
 
@@ -12,7 +13,7 @@ export const serverSettings = {
     flag: 'host',
     value: 'ADDRESS',
     fallback: '127.0.0.1',
-    help: 'Address to listen on. Until tokens exist only loopback addresses are allowed.',
+    help: 'Address to listen on. One that others can reach takes a token or an OIDC issuer.',
     parse: parse.text,
   }),
   port: setting({
@@ -54,6 +55,46 @@ export const serverSettings = {
     fallback: '',
     help: 'Host names, separated by commas, that requests may be addressed to besides the loopback ones.',
     parse: parse.list,
+  }),
+  oidcIssuer: setting({
+    env: 'MUSTER_OIDC_ISSUER',
+    flag: 'oidc-issuer',
+    value: 'URL',
+    fallback: '',
+    help: 'An OpenID Connect provider whose JWTs are taken as bearer tokens, as it stands in their iss.',
+    parse: parse.optionalUrl,
+  }),
+  oidcAudience: setting({
+    env: 'MUSTER_OIDC_AUDIENCE',
+    flag: 'oidc-audience',
+    value: 'NAME',
+    fallback: '',
+    help: 'What has to be in the aud of its JWTs; needed with an issuer.',
+    parse: parse.optionalText,
+  }),
+  oidcJwksUrl: setting({
+    env: 'MUSTER_OIDC_JWKS_URL',
+    flag: 'oidc-jwks-url',
+    value: 'URL',
+    fallback: '',
+    help: 'Where its keys are; by default where its discovery document says.',
+    parse: parse.optionalUrl,
+  }),
+  oidcRoleClaim: setting({
+    env: 'MUSTER_OIDC_ROLE_CLAIM',
+    flag: 'oidc-role-claim',
+    value: 'NAME',
+    fallback: 'muster_role',
+    help: 'The claim of its JWTs that says which role a caller has; one word or several.',
+    parse: parse.text,
+  }),
+  oidcRoles: setting({
+    env: 'MUSTER_OIDC_ROLES',
+    flag: 'oidc-roles',
+    value: 'WORD=ROLE,...',
+    fallback: 'human=human,agent=agent,worker=worker,viewer=viewer',
+    help: 'Which role a word of that claim stands for, such as admins=human,ci=worker. Other words stand for none.',
+    parse: parse.mapTo(roles),
   }),
   poolSize: setting({
     env: 'MUSTER_DB_POOL_SIZE',

@@ -58,6 +58,21 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./events-tail.js')).tailCommand,
   },
   {
+    name: 'token create',
+    summary: 'Makes a token, with which its holder is let in.',
+    load: async () => (await import('./token-create.js')).tokenCreateCommand,
+  },
+  {
+    name: 'token list',
+    summary: 'Lists tokens, without their secrets.',
+    load: async () => (await import('./token-list.js')).tokenListCommand,
+  },
+  {
+    name: 'token revoke',
+    summary: 'Revokes a token at once.',
+    load: async () => (await import('./token-revoke.js')).tokenRevokeCommand,
+  },
+  {
     name: 'demo',
     summary: 'Shows it all: a server, two workers, and jobs that run a real program over real files.',
     load: async () => (await import('./demo.js')).demoCommand,

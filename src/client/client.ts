@@ -2,6 +2,7 @@ import { type Client, createClient, type Interceptor, type Transport } from '@co
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { EventService } from '../../gen/muster/v1/events_pb.js';
 import { JobService } from '../../gen/muster/v1/jobs_pb.js';
+import { TokenService } from '../../gen/muster/v1/tokens_pb.js';
 import { AppError } from '../errors.js';
 import { binaryReadOptions, jsonReadOptions } from '../platform/rpc/limits.js';
 import { createSession, type Session } from './session.js';
@@ -22,6 +23,7 @@ export interface MusterClient {
   readonly url: string;
   readonly jobs: Client<typeof JobService>;
   readonly events: Client<typeof EventService>;
+  readonly tokens: Client<typeof TokenService>;
   /** Ends the connection and every call on it. */
   close(): void;
 }
@@ -41,6 +43,7 @@ export function createMusterClient(options: MusterClientOptions = {}): MusterCli
     url,
     jobs: createClient(JobService, transport),
     events: createClient(EventService, transport),
+    tokens: createClient(TokenService, transport),
     close: () => session.close(),
   };
 }

@@ -62,6 +62,22 @@ export function readFlags(args: readonly string[], names: readonly string[], swi
 export const parse = {
   text: (text: string): string => text,
   optionalText: (text: string): string | undefined => (text === '' ? undefined : text),
+  optionalUrl: (text: string): string | undefined => {
+    if (text === '') return undefined;
+    if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) throw new Error('is no http or https URL');
+    return text;
+  },
+  /** `a=x,b=y`, where what stands behind `=` is one of `words`. */
+  mapTo:
+    <T extends string>(words: readonly T[]) =>
+    (text: string): ReadonlyMap<string, T> =>
+      new Map(
+        parse.list(text).map((pair) => {
+          const cut = pair.lastIndexOf('=');
+          if (cut < 1) throw new Error('is no list such as a=x,b=y');
+          return [pair.slice(0, cut).trim(), parse.oneOf(words)(pair.slice(cut + 1).trim())] as const;
+        }),
+      ),
   list: (text: string): readonly string[] =>
     text
       .split(',')

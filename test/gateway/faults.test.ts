@@ -115,7 +115,7 @@ test.each([undefined, 50_000])(
     const tail = libraryService(registry, calls).methods.find(({ desc }) => desc.name === 'Tail');
     const dispatch = createDispatch({
       authenticate: async () => localCaller,
-      authorize: () => undefined,
+      policy: { authorize: () => undefined },
       log: createLog('silent'),
       maxTimeoutMs: 60_000,
     });

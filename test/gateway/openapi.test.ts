@@ -12,6 +12,7 @@ import { declaredStubs } from '../support/declared-services.js';
 import { rest, type RestAnswer } from '../support/rest.js';
 import { openEventStream } from '../support/sse.js';
 import { openWebSocket } from '../support/websocket.js';
+import { startTestApp } from '../support/app.js';
 import { sharedTestApp } from '../support/shared-app.js';
 
 const app = sharedTestApp();
@@ -26,6 +27,8 @@ beforeAll(async () => {
 function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
   return rest(app.current.url, method, path, body, headers);
 }
+
+type Secret = { readonly id: string; readonly secret: string };
 
 function operations(): readonly (readonly [path: string, operation: Operation])[] {
   return Object.entries(document.paths).flatMap(([path, item]) =>
@@ -100,6 +103,10 @@ function isTaken(bind: () => unknown): boolean {
 
 describe('answers of a running server are as documented', () => {
   test('every operation, in every state that it can answer', async () => {
+    // Of its own, since the first token changes who is let in.
+    const { url } = await startTestApp();
+    const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+      rest(url, method, path, body, headers);
     const succeeded = new Set<string>();
     const holds = async (operationId: string, expected: number, answering: Promise<RestAnswer>) => {
       const answer = await answering;
@@ -149,7 +156,7 @@ describe('answers of a running server are as documented', () => {
     expect((await page).headers.get('link')).toContain('rel="next"');
     await holds('EventService_ListEvents', 200, call('GET', '/api/events?type=JobFailed&source=Rest'));
     await holds('EventService_ReplayEvents', 200, call('GET', '/api/events/replay?after=1&limit=1000'));
-    const stream = await openEventStream(`${app.current.url}/api/events/subscribe?after=0`);
+    const stream = await openEventStream(`${url}/api/events/subscribe?after=0`);
     const seen = await stream.until('all types have come', (events) => {
       const all = events.map(({ data }) => JSON.parse(data) as { type: string });
       return new Set(all.map(({ type }) => type)).size === 6 && all;
@@ -157,13 +164,26 @@ describe('answers of a running server are as documented', () => {
     expect(seen.flatMap((event) => contract.schemaFaults('Event', event))).toEqual([]);
     expect(stream.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
     succeeded.add('EventService_SubscribeEvents');
-    const socket = openWebSocket(app.current.url, '/api/events/stream');
+    const socket = openWebSocket(url, '/api/events/stream');
     await socket.opened;
     succeeded.add('EventService_SubscribeEvents_2');
     stream.close();
 
     await holds('Server_Health', 200, call('GET', '/healthz'));
     await holds('Server_Readiness', 200, call('GET', '/readyz'));
+
+    // Last: from here on nobody is let in without a token.
+    await holds('TokenService_CreateTicket', 201, call('POST', '/api/tickets', {}));
+    const first = { role: 'human', name: 'me', expires_at: '2099-01-01T00:00:00Z' };
+    const token = (await holds('TokenService_CreateToken', 201, call('POST', '/api/tokens', first))) as Secret;
+    const own = { authorization: `Bearer ${token.secret}` };
+    const agent = { role: 'agent', name: 'a', capabilities: ['jobs.work'] };
+    await holds('TokenService_CreateToken', 201, call('POST', '/api/tokens', agent, own));
+    await holds('TokenService_GetToken', 200, call('GET', `/api/tokens/${token.id}`, undefined, own));
+    await holds('TokenService_ListTokens', 200, call('GET', '/api/tokens?limit=1', undefined, own));
+    await holds('TokenService_ListTokens', 401, call('GET', '/api/tokens'));
+    await holds('TokenService_RevokeToken', 200, call('DELETE', `/api/tokens/${token.id}`, undefined, own));
+    await holds('TokenService_ListTokens', 401, call('GET', '/api/tokens', undefined, own));
 
     expect([...succeeded].sort()).toEqual(
       operations()

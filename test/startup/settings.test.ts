@@ -32,6 +32,12 @@ const bad: Readonly<Record<keyof typeof serverSettings, readonly string[]>> = {
   databaseUrl: ['nonsense', 'mysql://localhost/muster', 'postgres://localhost:port/muster', 'postgres:/muster'],
   logLevel: ['loud', 'INFO'],
   allowedHosts: [],
+  oidcIssuer: ['example.com', 'ftp://example.com'],
+  // Any text can be a name.
+  oidcAudience: [],
+  oidcJwksUrl: ['keys.json'],
+  oidcRoleClaim: [],
+  oidcRoles: ['admins', 'admins=root', '=human'],
   poolSize: ['1', '0', '501', 'ten'],
   listen: ['yes', 'ON'],
   pollInterval: ['1', '0ms', '-1s', '1 s', '1w'],

@@ -52,6 +52,9 @@ export const eventTypes = [
   'JobFailed',
   'JobRetrying',
   'JobCanceled',
+  'TokenCreated',
+  'TokenRevoked',
+  'CallRefused',
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 
@@ -89,6 +92,8 @@ export interface Event extends Origin {
   readonly sessionId: string | undefined;
   readonly jobId: string | undefined;
   readonly payload: JsonText;
+  /** For those only who may read the audit trail. */
+  readonly restricted: boolean;
 }
 
 export const subjects = ['taskId', 'reviewId', 'repoId', 'sessionId', 'jobId'] as const;
@@ -103,6 +108,8 @@ export interface Filter {
   readonly repoId: string | undefined;
   readonly sessionId: string | undefined;
   readonly jobId: string | undefined;
+  /** Whether the audit trail is among what may be seen. */
+  readonly audit: boolean;
 }
 
 export const noFilter: Filter = {
@@ -113,6 +120,7 @@ export const noFilter: Filter = {
   repoId: undefined,
   sessionId: undefined,
   jobId: undefined,
+  audit: true,
 };
 
 type Optional<T> = T | null | undefined;
@@ -131,7 +139,7 @@ export interface FilterInput {
 const known: ReadonlySet<string> = new Set(eventTypes);
 
 /** Throws `invalid_request` for a type that there is not, since nothing would ever fit it. */
-export function filterOf(input: FilterInput): Filter {
+export function filterOf(input: FilterInput, audit: boolean): Filter {
   input.type.forEach((type, index) => {
     if (!known.has(type)) throw invalidField(`type[${index}]`, `there are no events of type '${type.slice(0, 100)}'`);
   });
@@ -143,14 +151,17 @@ export function filterOf(input: FilterInput): Filter {
     repoId: input.repoId ?? undefined,
     sessionId: input.sessionId ?? undefined,
     jobId: input.jobId ?? undefined,
+    audit,
   };
 }
 
+/** Whether all of it is wanted that may be seen. */
 export function isUnfiltered({ types, source, ...ids }: Filter): boolean {
   return types.length === 0 && source === undefined && subjects.every((subject) => ids[subject] === undefined);
 }
 
 export function fits(event: Event, filter: Filter): boolean {
+  if (event.restricted && !filter.audit) return false;
   if (filter.types.length > 0 && !filter.types.includes(event.type)) return false;
   if (filter.source !== undefined && filter.source !== event.source) return false;
   return subjects.every((subject) => filter[subject] === undefined || filter[subject] === event[subject]);

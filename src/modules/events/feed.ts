@@ -188,7 +188,8 @@ export function createFeed(deps: FeedDeps): Feed {
       const batch = nextAtHand(cursor);
       if (batch === undefined) return;
       cursor = batch.events.at(-1)?.seq ?? cursor;
-      yield { batch: all ? batch : { events: batch.events.filter((event) => fits(event, filter)) }, upTo: cursor };
+      const fitting = all ? seen(batch, filter) : { events: batch.events.filter((event) => fits(event, filter)) };
+      yield { batch: fitting, upTo: cursor };
     }
   }
 
@@ -233,6 +234,19 @@ export function createFeed(deps: FeedDeps): Feed {
       await tail.stop();
     },
   };
+}
+
+const publicParts = new WeakMap<Batch, Batch>();
+
+/** What may be seen of a batch: the same object for all readers who may see the same, so that it is encoded once for them. */
+function seen(batch: Batch, { audit }: Filter): Batch {
+  if (audit) return batch;
+  let part = publicParts.get(batch);
+  if (part === undefined) {
+    const events = batch.events.filter(({ restricted }) => !restricted);
+    publicParts.set(batch, (part = events.length === batch.events.length ? batch : { events }));
+  }
+  return part;
 }
 
 /** Beyond every event there will be. */

@@ -39,12 +39,12 @@ export type SubscribeInput = FilterInput & { readonly after?: Optional<number> }
 export interface Events {
   /** Call after a commit with events in it. */
   appended(): void;
-  /** Newest first, up to what was committed before the call. */
-  list(input: PageInput): Promise<readonly Event[]>;
+  /** Newest first, up to what was committed before the call. `audit`: whether the audit trail may be seen, here and below. */
+  list(input: PageInput, audit: boolean): Promise<readonly Event[]>;
   /** Oldest first, up to what was committed before the call. */
-  replay(input: PageInput): Promise<readonly Event[]>;
+  replay(input: PageInput, audit: boolean): Promise<readonly Event[]>;
   /** The first batch is empty and comes at once: nothing that comes after it is missed. */
-  subscribe(input: SubscribeInput, signal: AbortSignal): AsyncIterable<Batch>;
+  subscribe(input: SubscribeInput, audit: boolean, signal: AbortSignal): AsyncIterable<Batch>;
   start(): void;
   stop(): Promise<void>;
 }
@@ -74,23 +74,23 @@ export function createEvents(deps: EventsDeps): Events {
 
   return {
     appended: () => sequencer.appended(),
-    async list(input) {
+    async list(input, audit) {
       const range = { ...pageOf(input), after: input.after ?? 0, from: 'newest' as const };
-      const filter = filterOf(input);
+      const filter = filterOf(input, audit);
       await sequencer.flush();
       return (await readEvents(db, range, filter)).events;
     },
-    async replay(input) {
+    async replay(input, audit) {
       const range = { ...pageOf(input), after: input.after ?? 0, from: 'oldest' as const };
-      const filter = filterOf(input);
+      const filter = filterOf(input, audit);
       await sequencer.flush();
       const { events, oldest } = await readEvents(db, range, filter);
       if (isGiven(input.after) && oldest > input.after + 1) throw expired(input.after, oldest);
       return events;
     },
-    async *subscribe(input, signal) {
+    async *subscribe(input, audit, signal) {
       checkSeq('after', input.after);
-      const filter = filterOf(input);
+      const filter = filterOf(input, audit);
       await sequencer.flush();
       const { head, oldest } = await readExtent(db);
       const after = input.after ?? head;

@@ -84,15 +84,17 @@ export interface Change {
   readonly sessionId?: string | undefined;
   readonly jobId?: string | undefined;
   readonly payload: { readonly [field: string]: unknown };
+  /** For those only who may read the audit trail. */
+  readonly restricted?: boolean | undefined;
 }
 
 const append: Statement = {
   name: 'events_append',
-  text: `INSERT INTO events_new (count, ${columns}, task_id, review_id, repo_id, session_id, job_ids, payload)
+  text: `INSERT INTO events_new (count, ${columns}, task_id, review_id, repo_id, session_id, job_ids, payload, restricted)
     SELECT 1, $1, c.type, $2, $3, $4, $5, c.task_id, c.review_id, c.repo_id, c.session_id,
-      CASE WHEN c.job_id IS NOT NULL THEN ARRAY[c.job_id] END, c.payload::json
-    FROM unnest($6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
-      WITH ORDINALITY AS c (type, task_id, review_id, repo_id, session_id, job_id, payload, n)
+      CASE WHEN c.job_id IS NOT NULL THEN ARRAY[c.job_id] END, c.payload::json, c.restricted
+    FROM unnest($6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[])
+      WITH ORDINALITY AS c (type, task_id, review_id, repo_id, session_id, job_id, payload, restricted, n)
     ORDER BY c.n`,
 };
 
@@ -116,5 +118,6 @@ export async function appendEvents(tx: Tx, origin: Origin, at: Date, changes: re
     changes.map(({ sessionId }) => sessionId ?? null),
     changes.map(({ jobId }) => jobId ?? null),
     changes.map(({ payload }) => JSON.stringify(payload)),
+    changes.map(({ restricted }) => restricted === true),
   ]);
 }

@@ -18,10 +18,11 @@ interface EventRow {
   readonly session_id: string | null;
   readonly job_id: string | null;
   readonly payload: string;
+  readonly restricted: boolean;
 }
 
 const columns = `e.seq, e.at, e.type, e.source, e.actor_kind, e.actor_id, e.correlation_id, e.task_id, e.review_id,
-  e.repo_id, e.session_id, e.job_id, e.payload`;
+  e.repo_id, e.session_id, e.job_id, e.payload, e.restricted`;
 
 function eventOf(row: EventRow): Event {
   return {
@@ -38,6 +39,7 @@ function eventOf(row: EventRow): Event {
     sessionId: row.session_id ?? undefined,
     jobId: row.job_id ?? undefined,
     payload: new JsonText(row.payload),
+    restricted: row.restricted,
   };
 }
 
@@ -98,6 +100,10 @@ export async function readEvents(
   const values: unknown[] = [range.after, range.before, range.limit];
   let name = `events_read_${range.from}`;
   let where = 'e.seq > $1 AND e.seq < $2';
+  if (!filter.audit) {
+    name += '_public';
+    where += ' AND NOT e.restricted';
+  }
   for (const [field, condition] of conditions) {
     const value = filter[field];
     if (value === undefined || (field === 'types' && filter.types.length === 0)) continue;

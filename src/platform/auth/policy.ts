@@ -1,8 +1,11 @@
 import { AppError } from '../../errors.js';
 import type { Principal, Role } from './principal.js';
 
-/** Throws `forbidden` unless the principal may do what needs this scope. */
-export type Authorize = (principal: Principal, scope: string) => void;
+export interface Policy {
+  /** Throws `forbidden` unless the principal may do what needs this scope. */
+  authorize(principal: Principal, scope: string): void;
+  isGranted(principal: Principal, scope: string): boolean;
+}
 
 /** Scopes: `jobs.read` grants that one, `jobs.*` all of a noun, `*.read` one verb of every noun, `*` all. */
 export interface Grants {
@@ -12,7 +15,7 @@ export interface Grants {
 }
 
 /** Whatever is not granted is denied, scopes that nobody has heard of included. */
-export function createPolicy({ roles, capabilities }: Grants): Authorize {
+export function createPolicy({ roles, capabilities }: Grants): Policy {
   const covering = new Map<string, readonly string[]>();
 
   /** The capabilities that grant a scope. */
@@ -25,14 +28,24 @@ export function createPolicy({ roles, capabilities }: Grants): Authorize {
     return names;
   }
 
-  return ({ kind, capabilities: held }, scope) => {
-    if (roles[kind].some((grant) => covers(grant, scope))) return;
-    const wanted = capabilitiesFor(scope);
-    if (held.some((name) => wanted.includes(name))) return;
-    const [capability] = kind === 'agent' ? wanted : [];
-    throw capability === undefined
-      ? new AppError('forbidden', `The role ${kind} lacks the scope ${scope}.`, { details: { scope } })
-      : new AppError('forbidden', `This agent lacks the capability ${capability}.`, { details: { scope, capability } });
+  function isGranted({ kind, capabilities: held }: Principal, scope: string): boolean {
+    return (
+      roles[kind].some((grant) => covers(grant, scope)) || capabilitiesFor(scope).some((name) => held.includes(name))
+    );
+  }
+
+  return {
+    isGranted,
+    authorize(principal, scope) {
+      if (isGranted(principal, scope)) return;
+      const { kind } = principal;
+      const [capability] = kind === 'agent' ? capabilitiesFor(scope) : [];
+      throw capability === undefined
+        ? new AppError('forbidden', `The role ${kind} lacks the scope ${scope}.`, { details: { scope } })
+        : new AppError('forbidden', `This agent lacks the capability ${capability}.`, {
+            details: { scope, capability },
+          });
+    },
   };
 }
 

@@ -10,6 +10,10 @@ export interface Principal {
   readonly id: string;
   /** What it may do beyond its role. */
   readonly capabilities: readonly string[];
+  /** The id of the only thing that its capabilities are good for; undefined: all. */
+  readonly boundTo?: string | undefined;
+  /** From then on it is no longer let in. */
+  readonly until?: Date | undefined;
 }
 
 /** A principal that has proved who it is. */

@@ -1,6 +1,6 @@
 import { AppError } from '../../errors.js';
 import type { Authenticate } from '../auth/authenticate.js';
-import type { Authorize } from '../auth/policy.js';
+import type { Policy } from '../auth/policy.js';
 import type { Caller, Principal } from '../auth/principal.js';
 import type { Log } from '../log.js';
 import { type Admission, type CallFacts, type CallLife, RunningCall } from './call.js';
@@ -45,7 +45,7 @@ export interface Refusal {
 
 export interface DispatchDeps {
   readonly authenticate: Authenticate;
-  readonly authorize: Authorize;
+  readonly policy: Pick<Policy, 'authorize'>;
   readonly log: Log;
   /** No call may ask for more time than this; milliseconds. */
   readonly maxTimeoutMs: number;
@@ -54,13 +54,13 @@ export interface DispatchDeps {
 }
 
 export function createDispatch(deps: DispatchDeps): Dispatch {
-  const { authenticate, authorize, log, maxTimeoutMs, onRefused } = deps;
+  const { authenticate, policy, log, maxTimeoutMs, onRefused } = deps;
 
   async function admit(door: Door, facts: CallFacts): Promise<Admission> {
     let caller: Caller | undefined;
     try {
       caller = await authenticate(facts.credentials);
-      authorize(caller.principal, door.scope);
+      policy.authorize(caller.principal, door.scope);
     } catch (error) {
       const known = fault(error, door, facts);
       if (known.kind === 'unauthorized' || known.kind === 'forbidden') {

@@ -1,0 +1,17 @@
+import { TokenService } from '../../../gen/muster/v1/tokens_pb.js';
+import type { Call } from '../../platform/rpc/call.js';
+import { type Service, service } from '../../platform/rpc/methods.js';
+import { originOf } from '../events/index.js';
+import type { ListInput, Tokens } from './service.js';
+import type { CreateInput } from './tokens.js';
+
+/** TokenService on the wire. */
+export function createTokenRpc(tokens: Tokens): Service {
+  return service(TokenService, {
+    createToken: (input: CreateInput, call: Call) => tokens.create(input, originOf(call)),
+    getToken: async ({ id }: { id: string }) => ({ token: await tokens.get(id) }),
+    listTokens: (input: ListInput) => tokens.list(input),
+    revokeToken: async ({ id }: { id: string }, call: Call) => ({ token: await tokens.revoke(id, originOf(call)) }),
+    createTicket: (_input: object, call: Call) => tokens.createTicket(call.principal),
+  });
+}

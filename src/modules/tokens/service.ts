@@ -1,0 +1,137 @@
+import { AppError, invalidField } from '../../errors.js';
+import type { Principal } from '../../platform/auth/principal.js';
+import type { Tx } from '../../platform/db/db.js';
+import { isId, type NewId } from '../../platform/ids.js';
+import { appendEvents, type Origin } from '../events/index.js';
+import { changedTopic, createRecogniser, type Recogniser, type RecogniserDeps } from './recognise.js';
+import { advanceVersion, findToken, hasUsableToken, insertToken, listTokens, revokeToken } from './store.js';
+import { insertTicket } from './store-tickets.js';
+import { type CreateInput, hashOf, newSecret, newTicket, newToken, type Token } from './tokens.js';
+
+export interface TokensDeps extends RecogniserDeps {
+  readonly newId: NewId;
+  /** Called after a commit with events in it. */
+  readonly appended: () => void;
+}
+
+type Optional<T> = T | null | undefined;
+
+export interface ListInput {
+  readonly limit?: Optional<number>;
+  readonly cursor?: Optional<string>;
+}
+
+/** The use cases of tokens. Everything rejects with AppErrors that name the field at fault. */
+export interface Tokens {
+  create(input: CreateInput, origin: Origin): Promise<Token & { readonly secret: string }>;
+  get(id: string): Promise<Token>;
+  list(input: ListInput): Promise<{ readonly tokens: readonly Token[]; readonly nextCursor: string | undefined }>;
+  revoke(id: string, origin: Origin): Promise<Token>;
+  createTicket(principal: Principal): Promise<{ readonly ticket: string; readonly expiresAt: Date }>;
+  /** Whether anybody could show a token. */
+  anyUsable(): Promise<boolean>;
+  readonly recogniser: Recogniser;
+}
+
+const ticketMs = 30_000;
+
+export function createTokens(deps: TokensDeps): Tokens {
+  const { db, clock, newId, wakeups, log, appended } = deps;
+  const recogniser = createRecogniser(deps);
+
+  async function get(id: string): Promise<Token> {
+    const token = isId('tok', id) ? await findToken(db, id) : undefined;
+    if (token === undefined) throw new AppError('not_found', `There is no token ${id}.`);
+    return token;
+  }
+
+  async function changed(): Promise<void> {
+    appended();
+    wakeups.notify(changedTopic);
+    // The caller may rely on it from now on, on this server at least.
+    await recogniser.look();
+  }
+
+  return {
+    async create(input, origin) {
+      const now = clock.now();
+      const asked = newToken(input, now);
+      const secret = newSecret();
+      const token: Token = {
+        ...asked,
+        id: newId('tok'),
+        createdBy: origin.actor.id,
+        createdAt: now,
+        revokedAt: undefined,
+      };
+      await db.transaction((tx) => addToken(tx, token, secret, origin));
+      log.info('token_created', { token_id: token.id, role: token.role });
+      await changed();
+      return { ...token, secret };
+    },
+    get,
+    async list({ limit, cursor }) {
+      const most = limit ?? 50;
+      if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
+      const found = await listTokens(db, most + 1, idOfCursor(cursor));
+      const tokens = found.slice(0, most);
+      const last = found.length > most ? tokens.at(-1) : undefined;
+      return { tokens, nextCursor: last && Buffer.from(last.id).toString('base64url') };
+    },
+    async revoke(id, origin) {
+      const now = clock.now();
+      const revoked = isId('tok', id)
+        ? await db.transaction(async (tx) => {
+            const token = await revokeToken(tx, id, now);
+            if (token === undefined) return undefined;
+            await advanceVersion(tx);
+            const payload = { token_id: id, revoked_at: now };
+            await appendEvents(tx, origin, now, [{ type: 'TokenRevoked', payload, restricted: true }]);
+            return token;
+          })
+        : undefined;
+      if (revoked === undefined) return get(id);
+      log.info('token_revoked', { token_id: id });
+      await changed();
+      return revoked;
+    },
+    async createTicket(principal) {
+      const now = clock.now();
+      const expiresAt = new Date(now.getTime() + ticketMs);
+      const ticket = newTicket();
+      await insertTicket(db, hashOf(ticket), principal, { expiresAt, now });
+      return { ticket, expiresAt };
+    },
+    anyUsable: () => hasUsableToken(db, clock.now()),
+    recogniser,
+  };
+}
+
+/**
+ * Stores a new token, and its event. Throws `invalid_request` when it is the first one and no human's: nobody would be left who may
+ * make another.
+ */
+async function addToken(tx: Tx, token: Token, secret: string, origin: Origin): Promise<void> {
+  await insertToken(tx, token, hashOf(secret));
+  const isFirst = (await advanceVersion(tx)) === 1;
+  if (isFirst && token.role !== 'human') {
+    throw invalidField('role', 'the first token must be a human; from then on nobody is let in without one');
+  }
+  const { id, role, name, capabilities, taskId, expiresAt } = token;
+  const payload = {
+    token_id: id,
+    role,
+    name,
+    capabilities,
+    task_id: taskId ?? null,
+    expires_at: expiresAt ?? null,
+  };
+  await appendEvents(tx, origin, token.createdAt, [{ type: 'TokenCreated', payload, restricted: true }]);
+}
+
+function idOfCursor(cursor: Optional<string>): string | undefined {
+  if (cursor === undefined || cursor === null) return undefined;
+  const id = Buffer.from(cursor, 'base64url').toString();
+  if (!isId('tok', id)) throw invalidField('cursor', 'is none of ours');
+  return id;
+}
