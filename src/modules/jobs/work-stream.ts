@@ -266,7 +266,8 @@ export async function* serveWorker(
       if (message === undefined) break;
       yield message;
     }
-    await reading;
+    // A worker that is no longer let in may go on talking; nobody listens.
+    if (!signal.aborted) await reading;
   } finally {
     stopping.removeEventListener('abort', drain);
     signal.removeEventListener('abort', gone);

@@ -1,0 +1,166 @@
+import { readFileSync } from 'node:fs';
+import type { DescMethod } from '@bufbuild/protobuf';
+import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type Route, routesOf } from '../../src/platform/http/gateway/routes.js';
+import type { Plain } from '../../src/platform/rpc/codec.js';
+import { declaredServices, declaredStubs } from '../support/declared-services.js';
+import { rest } from '../support/rest.js';
+import { sharedTestApp } from '../support/shared-app.js';
+import { bearer, makeToken, type TestToken } from './support/tokens.js';
+import { ways } from './support/ways.js';
+
+/**
+ * Role x RPC x transport: who is let in to what stands in roles.tsv, written by hand for people to judge; the RPCs and their ways come
+ * from the proto files. Whoever is not let in hears so in every way, and nothing is changed by it.
+ */
+const app = sharedTestApp();
+
+const letIn: ReadonlyMap<string, readonly string[]> = new Map(
+  readFileSync(new URL('roles.tsv', import.meta.url), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .slice(1)
+    .map((line) => {
+      const [rpc = '', names = ''] = line.split('\t');
+      return [rpc, names.split(' ')] as const;
+    }),
+);
+
+interface Who {
+  readonly role: string;
+  readonly capability?: string;
+}
+
+const capabilities = ['tasks.execute', 'reviews.agent', 'gates.read', 'help.request', 'learnings.write', 'jobs.work'];
+const holders: Readonly<Record<string, Who>> = {
+  'a human': { role: 'human' },
+  'an agent': { role: 'agent' },
+  ...Object.fromEntries(capabilities.map((name) => [`an agent with ${name}`, { role: 'agent', capability: name }])),
+  'a worker': { role: 'worker' },
+  'a viewer': { role: 'viewer' },
+};
+/** Those who are nobody, and what they send. */
+const strangers: Readonly<Record<string, (revoked: TestToken) => Record<string, string>>> = {
+  'nobody, without a token': () => ({}),
+  'nobody, with a token that there never was': () => ({ authorization: `Bearer mst_${'x'.repeat(43)}` }),
+  'nobody, with a revoked token': bearer,
+};
+
+const headersOf = new Map<string, Readonly<Record<string, string>>>();
+let methods: readonly DescMethod[] = [];
+let routes: readonly Route[] = [];
+/** What would change something, for each method that can. */
+let effective: Readonly<Record<string, Plain>> = {};
+/** What is answered at once, where that takes a certain input. */
+const ending: Readonly<Record<string, Plain>> = { SubscribeEvents: { after: 999_999_999 } };
+
+beforeAll(async () => {
+  methods = (await declaredServices()).flatMap((service) => service.methods);
+  routes = routesOf(await declaredStubs());
+  const { current } = app;
+  const human = await makeToken(current, { role: 'human' });
+  const own = bearer(human);
+  for (const [who, { role, capability }] of Object.entries(holders)) {
+    const input = { role, ...(capability !== undefined && { capabilities: [capability] }) };
+    headersOf.set(who, bearer(await makeToken(current, input, human)));
+  }
+  const revoked = await makeToken(current, { role: 'human' }, human);
+  await rest(current.url, 'DELETE', `/api/tokens/${revoked.id}`, undefined, own);
+  for (const [who, headers] of Object.entries(strangers)) headersOf.set(who, headers(revoked));
+
+  await rest(current.url, 'POST', '/v1/jobs', { kind: 'held' }, own);
+  const claim = { worker_id: 'w', kinds: ['held'], lease_sec: 3600 };
+  const [held] = (await rest(current.url, 'POST', '/v1/jobs/claim', claim, own)).json as {
+    id: string;
+    lease_token: string;
+  }[];
+  await rest(current.url, 'POST', '/v1/jobs', { kind: 'waiting' }, own);
+  const report = { id: held?.id, leaseToken: held?.lease_token };
+  effective = {
+    CreateJob: { kind: 'new' },
+    CancelJob: { id: held?.id },
+    ClaimJobs: { workerId: 'w', kinds: ['waiting'] },
+    HeartbeatJob: report,
+    CompleteJob: report,
+    FailJob: { ...report, error: { code: 'x', message: '' } },
+    Work: { start: { workerId: 'w', kinds: ['waiting'], capacity: 1, leaseSec: 60 } },
+    CreateToken: { role: 'viewer', name: 'n', capabilities: [] },
+    RevokeToken: { id: human.id },
+    CreateTicket: {},
+  };
+});
+
+function nameOf({ parent, name }: DescMethod): string {
+  return `${parent.name}.${name}`;
+}
+
+function changesNothing(method: DescMethod): boolean {
+  const { idempotency, methodKind } = method;
+  return idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS || methodKind === 'server_streaming';
+}
+
+function isLetIn(method: DescMethod, who: string): boolean {
+  const holder = holders[who];
+  const names = letIn.get(nameOf(method)) ?? [];
+  return holder !== undefined && (names.includes(holder.role) || names.includes(holder.capability ?? 'nothing'));
+}
+
+/** What becomes of a call in each way that it can be made. */
+async function outcomesOf(method: DescMethod, who: string, input: Plain): Promise<Record<string, string>> {
+  const outcomes: Record<string, string> = {};
+  for (const [way, call] of Object.entries(ways)) {
+    const outcome = await call({
+      url: app.current.url,
+      method,
+      routes: routes.filter(({ rpc }) => rpc.path === `/${method.parent.typeName}/${method.name}`),
+      input,
+      headers: headersOf.get(who) ?? {},
+    });
+    if (outcome !== undefined) outcomes[way] = outcome;
+  }
+  return outcomes;
+}
+
+/** All that there is but the audit trail, in a few letters. */
+async function fingerprint(): Promise<string> {
+  const { query } = app.current.database;
+  // A read of the ledger numbers all that has been committed.
+  await rest(app.current.url, 'GET', '/api/events?limit=1', undefined, headersOf.get('a human'));
+  const tables = await query<{ name: string }>(
+    `SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'events%' ORDER BY 1`,
+  );
+  const parts = await Promise.all(
+    tables.map(({ name }) => query(`SELECT '${name}', md5(string_agg(t::text, ',' ORDER BY t::text)) FROM ${name} t`)),
+  );
+  return JSON.stringify([parts, await query('SELECT max(seq) FROM events WHERE NOT restricted')]);
+}
+
+test('the table has every RPC, and says of each that changes something what would', () => {
+  expect([...letIn.keys()].sort()).toEqual(methods.map(nameOf).sort());
+  const changing = methods.filter((method) => !changesNothing(method)).map(({ name }) => name);
+  expect(Object.keys(effective).sort()).toEqual(changing.sort());
+});
+
+describe.each([...Object.keys(strangers), ...Object.keys(holders)])('%s', (who) => {
+  test('hears in every way what is refused, and changes nothing by asking', async () => {
+    const before = await fingerprint();
+    const word = who in strangers ? 'unauthorized 401' : 'forbidden 403';
+    for (const method of methods.filter((each) => !isLetIn(each, who))) {
+      const outcomes = await outcomesOf(method, who, effective[method.name] ?? ending[method.name] ?? {});
+      expect(Object.keys(outcomes).length, nameOf(method)).toBeGreaterThan(2);
+      const refused = Object.fromEntries(Object.keys(outcomes).map((way) => [way, word]));
+      expect({ method: nameOf(method), ...outcomes }).toEqual({ method: nameOf(method), ...refused });
+    }
+    expect(await fingerprint()).toBe(before);
+  });
+
+  test('is let in to all the rest, in every way', async () => {
+    for (const method of methods.filter((each) => isLetIn(each, who))) {
+      // Without a valid input nothing comes of it but an answer that is no refusal.
+      const outcomes = await outcomesOf(method, who, ending[method.name] ?? {});
+      const refused = Object.entries(outcomes).filter(([, outcome]) => / 40[13]$/.test(outcome));
+      expect({ method: nameOf(method), refused }).toEqual({ method: nameOf(method), refused: [] });
+    }
+  });
+});
