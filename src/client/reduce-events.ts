@@ -51,7 +51,7 @@ export interface LedgerState {
 }
 
 export interface LedgerStateOptions {
-  /** For a stream that leaves events out because it was asked for some only: seqs may be missing. */
+  /** For a stream that leaves events out, because it was asked for some only or by no human: seqs may be missing. */
   readonly filtered?: boolean | undefined;
 }
 

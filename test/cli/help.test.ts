@@ -16,6 +16,9 @@ const commands = [
   'jobs cancel',
   'jobs watch',
   'events tail',
+  'token create',
+  'token list',
+  'token revoke',
   'demo',
 ];
 

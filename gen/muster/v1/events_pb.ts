@@ -23,13 +23,15 @@ export const file_muster_v1_events: GenFile = /*@__PURE__*/
  */
 export type Actor = Message<"muster.v1.Actor"> & {
   /**
-   * `human`, `agent`, `worker`, `viewer` or `system`.
+   * `human`, `agent`, `worker`, `viewer`, `system`, or `unknown` for somebody who was not let in.
    *
    * @generated from field: string kind = 1;
    */
   kind: string;
 
   /**
+   * Of a token ("tok_..."), `oidc:` and the subject, `local`, or the address of somebody unknown.
+   *
    * @generated from field: string id = 2;
    */
   id: string;
@@ -473,6 +475,8 @@ export const EventSourceSchema: GenEnum<EventSource> = /*@__PURE__*/
  *
  * Events are numbered by `seq`, from 1, without a gap. Whoever has read up to N never finds a new event at or below N, so a
  * reader that goes on after the last one it has seen misses nothing and reads nothing twice.
+ *
+ * The audit trail (TokenCreated, TokenRevoked, CallRefused) is told to humans only; others find its numbers missing.
  *
  * @generated from service muster.v1.EventService
  */

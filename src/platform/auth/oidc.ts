@@ -24,6 +24,8 @@ export interface OidcDeps {
   readonly callers: Callers;
   readonly clock: Clock;
   readonly log: Log;
+  /** How long after one reading of the keys the next may come, in milliseconds: tokens of unknown keys ask for it. */
+  readonly cooldownMs?: number;
 }
 
 /** Signatures by a key pair; never `none`, and no shared secret. */
@@ -36,7 +38,8 @@ const toleranceSec = 5;
  * Tells whose a JWT of an OpenID Connect provider is (RFC 7519, RFC 9068): by issuer, audience, signature and time. Rejects with
  * `unauthorized` when it is wrong, `forbidden` when it names no role, `unavailable` when the provider's keys cannot be had.
  */
-export function createOidc(options: OidcOptions, { callers, clock, log }: OidcDeps): Recognise {
+export function createOidc(options: OidcOptions, deps: OidcDeps): Recognise {
+  const { callers, clock, log, cooldownMs = 10_000 } = deps;
   const { issuer, audience, roleClaim, roleOf } = options;
   let keys: Promise<JWTVerifyGetKey> | undefined;
 
@@ -50,7 +53,7 @@ export function createOidc(options: OidcOptions, { callers, clock, log }: OidcDe
 
   async function findKeys(): Promise<JWTVerifyGetKey> {
     const url = options.jwksUrl ?? (await discover(issuer));
-    return createRemoteJWKSet(new URL(url), { timeoutDuration: fetchMs });
+    return createRemoteJWKSet(new URL(url), { timeoutDuration: fetchMs, cooldownDuration: cooldownMs });
   }
 
   async function verify(token: string): Promise<JWTPayload> {
@@ -71,7 +74,7 @@ export function createOidc(options: OidcOptions, { callers, clock, log }: OidcDe
 
   function principalOf(payload: JWTPayload): Principal {
     const { sub = '', exp = 0 } = payload;
-    if (!/^[\x21-\x7e]{1,200}$/.test(sub)) throw new AppError('unauthorized', 'The token has no usable sub.');
+    if (!/^[\x20-\x7e]{1,255}$/.test(sub)) throw new AppError('unauthorized', 'The token has no usable sub.');
     const claim = payload[roleClaim];
     const values: readonly unknown[] = Array.isArray(claim) ? claim : [claim];
     const named = new Set(values.map((value) => (typeof value === 'string' ? roleOf.get(value) : undefined)));
