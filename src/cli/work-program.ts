@@ -21,11 +21,13 @@ const dataError = 65;
 /** Runs a program per job: payload on stdin, result from stdout, exit code as verdict. */
 export function createProgramHandler({ command, timeoutMs, onStderr, onEnd }: ProgramOptions): JobHandler {
   return async (job, { signal }) => {
+    // Whoever wrote the program is not who the worker is.
+    const { MUSTER_TOKEN: _, ...env } = process.env;
     const limitMs = Math.min(timeoutMs ?? Infinity, (job.timeoutSec ?? Infinity) * 1000);
     const result = await runProgram({
       command,
       env: {
-        ...process.env,
+        ...env,
         MUSTER_JOB_ID: job.id,
         MUSTER_JOB_KIND: job.kind,
         MUSTER_JOB_ATTEMPT: String(job.attempts),

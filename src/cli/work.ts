@@ -59,7 +59,7 @@ const flags = {
 const about = `Runs until it is told to stop. For each job it starts the program:
 
   stdin    the job's payload, as one line of JSON
-  env      this worker's, and MUSTER_JOB_ID, MUSTER_JOB_KIND, MUSTER_JOB_ATTEMPT
+  env      this worker's without MUSTER_TOKEN, and MUSTER_JOB_ID, MUSTER_JOB_KIND, MUSTER_JOB_ATTEMPT
   stdout   the result, as JSON; nothing at all is null. Anything else fails the job with invalid_result,
            not to be tried again
   stderr   passed through, each line behind the job's id; its end is the message if the job fails

@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { bearer, makeToken } from '../access/support/tokens.js';
+import { startTestApp } from '../support/app.js';
 import { makeTempDir, useBuiltServer } from '../support/built-server.js';
 import { createJobsClient, type JobInput, type RestJob } from '../support/jobs-client.js';
+import { rest as restCall } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { until } from '../support/until.js';
 import { runMuster, startMuster } from './support/muster.js';
@@ -117,6 +120,23 @@ describe('a program', () => {
     });
     await work.line('the end', (line) => line.includes('job_ended'));
     expect((await rest().get(id)).result).toEqual([id, kind, '1', 'own']);
+  });
+
+  test('is not told the token of its worker', async () => {
+    const own = await startTestApp();
+    const human = await makeToken(own, { role: 'human' });
+    const worker = await makeToken(own, { role: 'worker' }, human);
+    const submitted = await restCall(own.url, 'POST', '/v1/jobs', { kind: 'secret' }, bearer(human));
+    const { id } = submitted.json as { id: string };
+    const work = startMuster(
+      ['work', '--json', '--kind', 'secret', '--exec', 'printf \'"%s"\' "${MUSTER_TOKEN-none}"'],
+      {
+        env: { MUSTER_URL: own.url, MUSTER_TOKEN: worker.secret },
+      },
+    );
+    await work.line('the end', (line) => line.includes('job_ended'));
+    const job = await restCall(own.url, 'GET', `/v1/jobs/${id}`, undefined, bearer(human));
+    expect(job.json).toMatchObject({ status: 'done', result: 'none' });
   });
 
   test('has its stderr passed through by the line, each behind the id of its job', async () => {
