@@ -5,7 +5,8 @@ import { rest } from '../support/rest.js';
 import { openEventStream } from '../support/sse.js';
 import { startTestApps } from '../support/two-apps.js';
 import { soon } from '../support/until.js';
-import { openWebSocket, UpgradeRefused } from '../support/websocket.js';
+import type { UpgradeRefused } from '../support/websocket.js';
+import { openWebSocket } from '../support/websocket.js';
 import { bearer, makeToken, type TestToken } from './support/tokens.js';
 
 async function ticketOf(url: string, token?: TestToken): Promise<string> {
