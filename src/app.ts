@@ -17,6 +17,7 @@ import { createApiDocs } from './platform/http/api-docs.js';
 import { createHealth } from './platform/http/health.js';
 import { createHttpServer } from './platform/http/server.js';
 import { createIds } from './platform/ids.js';
+import { createRateLimiter } from './platform/limits/rate-limit.js';
 import { createLifecycle, type Lifecycle } from './platform/lifecycle.js';
 import type { Log } from './platform/log.js';
 import { createLoop } from './platform/loop.js';
@@ -111,6 +112,9 @@ async function compose(
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
+  const limits = { all: config.rateLimit, writes: config.rateLimitWrites };
+  const isLimited = limits.all !== undefined || limits.writes !== undefined;
+  const limiter = isLimited ? createRateLimiter(limits, { db, clock, log }) : undefined;
   const policy = createPolicy(grants);
   const services = [
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
@@ -122,6 +126,7 @@ async function compose(
     policy,
     log,
     maxTimeoutMs,
+    limiter,
     onRefused: (refusal) => audit.refused(refusal),
   });
   const http = await createHttpServer({
@@ -142,13 +147,14 @@ async function compose(
   const url = await http.listen(config.host, config.port);
 
   // Together: where the database does not answer, each waits for as long as it may.
-  const background = [jobs, events, audit, tokens.recogniser];
+  const background = [jobs, events, audit, tokens.recogniser, ...(limiter === undefined ? [] : [limiter])];
   lifecycle.onStop('background work', async () => void (await Promise.all(background.map((part) => part.stop()))));
   lifecycle.onStop('http', () => http.close(config.shutdownGrace));
   await wakeups.start();
   events.start();
   jobs.start();
   audit.start();
+  limiter?.start();
   return { url, failed, stop: () => lifecycle.stop() };
 }
 
@@ -194,7 +200,7 @@ function authenticateBy(
 /** Code that most servers never need is loaded when it is first asked for. */
 function lazily(load: () => Promise<Recognise>): Recognise {
   let loaded: Promise<Recognise> | undefined;
-  return async (text) => (await (loaded ??= load()))(text);
+  return async (text, knownOnly) => (await (loaded ??= load()))(text, knownOnly);
 }
 
 /** The database that DATABASE_URL names, or the embedded one, started and owned by this server. */

@@ -96,6 +96,22 @@ export const serverSettings = {
     help: 'Which role a word of that claim stands for, such as admins=human,ci=worker. Other words stand for none.',
     parse: parse.mapTo(roles),
   }),
+  rateLimit: setting({
+    env: 'MUSTER_RATE_LIMIT',
+    flag: 'rate-limit',
+    value: 'N/DURATION|off',
+    fallback: 'off',
+    help: 'How many calls a principal, or an address without one, may make in each such window, such as 600/60s.',
+    parse: parse.rateOrOff,
+  }),
+  rateLimitWrites: setting({
+    env: 'MUSTER_RATE_LIMIT_WRITES',
+    flag: 'rate-limit-writes',
+    value: 'N/DURATION|off',
+    fallback: 'off',
+    help: 'The same for calls that change something, which are then counted apart; off counts them with the others.',
+    parse: parse.rateOrOff,
+  }),
   poolSize: setting({
     env: 'MUSTER_DB_POOL_SIZE',
     flag: 'db-pool-size',

@@ -2,6 +2,7 @@ import type { Migration } from '../platform/db/migrate.js';
 import { jobs } from './0001-jobs.js';
 import { events } from './0002-events.js';
 import { access } from './0003-access.js';
+import { rateLimits } from './0004-rate-limits.js';
 
 /** Every step of the schema, oldest first. */
-export const migrations: readonly Migration[] = [jobs, events, access];
+export const migrations: readonly Migration[] = [jobs, events, access, rateLimits];

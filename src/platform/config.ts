@@ -121,6 +121,15 @@ export const parse = {
       if (value === 0) throw new Error('must be more than nothing');
       return value;
     },
+  /** `600/60s`: so many in each window of that length. */
+  rateOrOff: (text: string): { readonly limit: number; readonly windowMs: number } | undefined => {
+    if (text === 'off') return undefined;
+    const [, limit = '', window = ''] = /^(\d{1,9})\/(.+)$/.exec(text) ?? [];
+    const windowMs = /^\d{1,9}(?:ms|s|m|h|d)$/.test(window) ? parse.duration(window) : 0;
+    if (Number(limit) < 1 || windowMs < 1000)
+      throw new Error('is no rate such as 600/60s, in windows of a second or more');
+    return { limit: Number(limit), windowMs };
+  },
   durationOrOff: (text: string): number | undefined => (text === 'off' ? undefined : parse.duration(text)),
   /** `65536`, `64KiB`, `4MiB`: bytes. */
   bytes: (text: string): number => {

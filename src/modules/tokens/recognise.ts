@@ -70,12 +70,12 @@ export function createRecogniser({ db, clock, wakeups, log, localAllowed }: Reco
     return callers.keep(key, principalOf(token));
   }
 
-  async function bearer(text: string): Promise<Caller | undefined> {
+  async function bearer(text: string, knownOnly: boolean): Promise<Caller | undefined> {
     if (!isSecret(text)) return undefined;
     const hash = hashOf(text);
     const key = hash.toString('base64');
     const known = callers.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined || knownOnly) return known;
     for (;;) {
       const found = await lookups.submit(hash);
       if (found === undefined) return undefined;
@@ -120,8 +120,8 @@ export function createRecogniser({ db, clock, wakeups, log, localAllowed }: Reco
 
   return {
     bearer,
-    async ticket(text) {
-      if (!isTicket(text)) return undefined;
+    async ticket(text, knownOnly) {
+      if (!isTicket(text) || knownOnly) return undefined;
       const ticket = await takeTicket(db, hashOf(text), clock.now());
       return ticket && callerOf(ticket);
     },

@@ -2,11 +2,11 @@ import { AppError } from '../../errors.js';
 import { isLoopback } from '../net.js';
 import type { Caller, Credentials } from './principal.js';
 
-/** Tells who a caller is, or rejects with `unauthorized`. */
-export type Authenticate = (credentials: Credentials) => Promise<Caller>;
+/** Tells who a caller is, or rejects with `unauthorized`. `knownOnly`: nobody is to be looked up who is not known already. */
+export type Authenticate = (credentials: Credentials, knownOnly?: boolean) => Promise<Caller>;
 
 /** Tells whose a bearer token or a ticket is; undefined when it is nobody's. */
-export type Recognise = (text: string) => Promise<Caller | undefined>;
+export type Recognise = (text: string, knownOnly: boolean) => Promise<Caller | undefined>;
 
 export interface AuthenticateDeps {
   /** Each is asked in turn. */
@@ -22,19 +22,19 @@ export interface AuthenticateDeps {
  * Without one, whoever connects from this machine is the local human as long as that is open.
  */
 export function createAuthenticate({ bearer, ticket, local }: AuthenticateDeps): Authenticate {
-  return async (credentials) => {
+  return async (credentials, knownOnly = false) => {
     const { authorization } = credentials;
     if (authorization !== undefined) {
       const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
       if (token === undefined) throw new AppError('unauthorized', 'Authorization: must be a bearer token');
       for (const recognise of bearer) {
-        const caller = await recognise(token);
+        const caller = await recognise(token, knownOnly);
         if (caller !== undefined) return caller;
       }
       throw new AppError('unauthorized', 'The token is not valid.');
     }
     if (credentials.ticket !== undefined) {
-      const caller = await ticket(credentials.ticket);
+      const caller = await ticket(credentials.ticket, knownOnly);
       if (caller === undefined) throw new AppError('unauthorized', 'ticket: not valid, or used before');
       return caller;
     }

@@ -84,10 +84,10 @@ export function createOidc(options: OidcOptions, deps: OidcDeps): Recognise {
     return { kind, id: `oidc:${sub}`, capabilities: [], until: new Date((exp + toleranceSec) * 1000) };
   }
 
-  return async (token) => {
+  return async (token, knownOnly) => {
     if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return undefined;
     const key = `jwt ${createHash('sha256').update(token).digest('base64')}`;
-    return callers.get(key) ?? callers.keep(key, principalOf(await verify(token)));
+    return callers.get(key) ?? (knownOnly ? undefined : callers.keep(key, principalOf(await verify(token))));
   };
 }
 

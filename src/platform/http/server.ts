@@ -11,6 +11,7 @@ import { binaryReadOptions, jsonReadOptions } from '../rpc/limits.js';
 import type { Service } from '../rpc/methods.js';
 import { createGateway, type PlainRoute } from './gateway/gateway.js';
 import { routesOf } from './gateway/routes.js';
+import { errorHeaders } from './answer-headers.js';
 import { wasCut } from './call-facts.js';
 import { createHostCheck } from './hosts.js';
 import { createPort, type Port } from './port.js';
@@ -101,7 +102,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     if (known.kind === 'internal_error' && known !== error) {
       log.error('internal_error', { corr_id: request.id, path: pathOf(request.raw.url), error });
     }
-    if (known.kind === 'unauthorized') void reply.header('www-authenticate', 'Bearer');
+    void reply.headers(errorHeaders(known));
     void reply
       .code(restStatus(known))
       .header('content-type', 'application/json; charset=utf-8')

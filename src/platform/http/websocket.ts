@@ -7,6 +7,7 @@ import type { Log } from '../log.js';
 import type { Admission, CallFacts, CallLife } from '../rpc/call.js';
 import type { Plain } from '../rpc/codec.js';
 import type { Dispatch } from '../rpc/dispatch.js';
+import { errorHeaders } from './answer-headers.js';
 import { credentialsOf } from './call-facts.js';
 import { cutOff } from './gateway/event-stream.js';
 import { ticketOf } from './gateway/gateway.js';
@@ -192,7 +193,7 @@ function refuse(socket: Duplex, error: AppError, correlationId: string): void {
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     `X-Correlation-Id: ${correlationId}`,
-    ...(error.kind === 'unauthorized' ? ['WWW-Authenticate: Bearer'] : []),
+    ...Object.entries(errorHeaders(error)).map(([name, value]) => `${name}: ${value}`),
     'Connection: close',
   ];
   socket.on('error', () => undefined);

@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.js';
 import type { Credentials, Principal } from '../auth/principal.js';
+import type { Quota } from '../limits/rate-limit.js';
 
 /** By which way in a call came; the ledger calls it the source. */
 export type Source = 'Rest' | 'Rpc' | 'Cli';
@@ -27,6 +28,8 @@ export interface Admission {
   readonly source: Source;
   readonly correlationId: string;
   readonly principal: Principal;
+  /** What is left to the caller, where calls are limited. */
+  readonly quota: Quota | undefined;
   /** As a Caller's. */
   onEnded(ended: (reason: AppError) => void): () => void;
 }

@@ -1,7 +1,9 @@
 import { AppError } from '../../errors.js';
 import type { Authenticate } from '../auth/authenticate.js';
 import type { Policy } from '../auth/policy.js';
-import type { Caller, Principal } from '../auth/principal.js';
+import { localHuman } from '../auth/local.js';
+import type { Caller, Credentials, Principal } from '../auth/principal.js';
+import { addressSubject, type Quota, type RateLimiter, type Subject } from '../limits/rate-limit.js';
 import type { Log } from '../log.js';
 import { type Admission, type CallFacts, type CallLife, RunningCall } from './call.js';
 import type { Plain } from './codec.js';
@@ -12,6 +14,8 @@ export interface Door {
   readonly path: string;
   /** What a caller needs to be let in. */
   readonly scope: string;
+  /** Whether it may change something. */
+  readonly writes: boolean;
 }
 
 /**
@@ -49,17 +53,21 @@ export interface DispatchDeps {
   readonly log: Log;
   /** No call may ask for more time than this; milliseconds. */
   readonly maxTimeoutMs: number;
+  /** Where calls are limited. */
+  readonly limiter?: RateLimiter | undefined;
   /** Told of everybody who is refused. */
   readonly onRefused?: ((refusal: Refusal) => void) | undefined;
 }
 
 export function createDispatch(deps: DispatchDeps): Dispatch {
-  const { authenticate, policy, log, maxTimeoutMs, onRefused } = deps;
+  const { authenticate, policy, log, maxTimeoutMs, limiter, onRefused } = deps;
 
   async function admit(door: Door, facts: CallFacts): Promise<Admission> {
     let caller: Caller | undefined;
+    let quota: Quota | undefined;
     try {
-      caller = await authenticate(facts.credentials);
+      caller = await recognise(facts.credentials);
+      quota = await limiter?.count(subjectOf(caller, facts.credentials), door.writes);
       policy.authorize(caller.principal, door.scope);
     } catch (error) {
       const known = fault(error, door, facts);
@@ -69,7 +77,19 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       throw known;
     }
     const { principal, onEnded } = caller;
-    return { source: facts.source, correlationId: facts.correlationId, principal, onEnded };
+    return { source: facts.source, correlationId: facts.correlationId, principal, quota, onEnded };
+  }
+
+  /** Strangers are counted by their address; one that has been told so too often is not looked up any more. */
+  async function recognise(credentials: Credentials): Promise<Caller> {
+    if (limiter === undefined) return authenticate(credentials);
+    const address = addressSubject(credentials.remoteAddress);
+    try {
+      return await authenticate(credentials, limiter.isExhausted(address));
+    } catch (error) {
+      if (error instanceof AppError && error.kind === 'unauthorized') await limiter.count(address, false);
+      throw error;
+    }
   }
 
   function refuse(refusal: Refusal): void {
@@ -132,6 +152,11 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     bidiStream: stream,
     fault,
   };
+}
+
+/** Everybody on the server's own machine who needs no token is the same principal, so it is their addresses that count. */
+function subjectOf({ principal }: Caller, { remoteAddress }: Credentials): Subject {
+  return principal.id === localHuman.id ? addressSubject(remoteAddress) : { scope: 'principal', id: principal.id };
 }
 
 /** Ends with `deadline_exceeded` when the time is up, even while the handler waits for a caller who says nothing. */

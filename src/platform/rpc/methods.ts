@@ -1,4 +1,5 @@
 import { getOption, hasOption, type DescMethod, type DescService } from '@bufbuild/protobuf';
+import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { scope as scopeOption } from '../../../gen/muster/v1/options_pb.js';
 import type { Call } from './call.js';
 import { checkCodec, type Codec, codecOf } from './codec.js';
@@ -17,6 +18,8 @@ export interface Method {
   /** `/muster.v1.JobService/GetJob` */
   readonly path: string;
   readonly scope: string;
+  /** Whether it may change something, as far as its descriptor tells. */
+  readonly writes: boolean;
   readonly input: Codec;
   readonly output: Codec;
   readonly handler: (input: unknown, call: Call) => unknown;
@@ -46,10 +49,16 @@ export function service<S extends DescService>(desc: S, handlers: Handlers<S>): 
       desc: method,
       path: `/${desc.typeName}/${method.name}`,
       scope,
+      writes: method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS && !isRead(method),
       input: codecOf(method.input),
       output: codecOf(method.output),
       handler,
     };
   });
   return { desc, methods };
+}
+
+/** A server stream only tells; protobuf has no idempotency level for that. */
+function isRead({ methodKind }: DescMethod): boolean {
+  return methodKind === 'server_streaming';
 }

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, invalidField, messageOf } from '../../../errors.js';
 import type { Plain } from '../../rpc/codec.js';
 import type { Dispatch, Door } from '../../rpc/dispatch.js';
+import { quotaHeaders } from '../answer-headers.js';
 import { admissionOf, callFactsOf, callLifeOf } from '../call-facts.js';
 import { type Bind, createBind } from './bind.js';
 import { eventStreamHandle, type EventStreamOptions } from './event-stream.js';
@@ -74,7 +75,7 @@ export function createGateway(
     ...plain.map(({ method, path, access, handle }) => ({
       method,
       template: parseTemplate(path),
-      door: access === 'nothing' ? undefined : { path, scope: access.scope },
+      door: access === 'nothing' ? undefined : { path, scope: access.scope, writes: false },
       handle: (request: FastifyRequest, reply: FastifyReply) => handle(request, reply),
     })),
   ];
@@ -100,6 +101,7 @@ export function createGateway(
       request.target = { entry, segments, query: reads ? query : cut < 0 ? '' : url.slice(cut + 1) };
       if (entry.door !== undefined) {
         request.admission = await dispatch.admit(entry.door, callFactsOf(request, 'Rest', ticket));
+        void reply.headers(quotaHeaders(request.admission.quota));
       }
     },
     handle(request, reply) {

@@ -3,6 +3,7 @@ import { rpcSourceOf, sourceHeader } from '../../rpc/call.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
 import type { Service } from '../../rpc/methods.js';
+import { errorHeaders, quotaHeaders } from '../answer-headers.js';
 import { callFactsOf } from '../call-facts.js';
 import { refuseRpc } from './refuse.js';
 
@@ -15,10 +16,11 @@ export function createAdmit(services: readonly Service[], dispatch: Dispatch) {
     const facts = callFactsOf(request, rpcSourceOf(request.headers[sourceHeader]));
     try {
       request.admission = await dispatch.admit(method, facts);
+      void reply.headers(quotaHeaders(request.admission.quota));
       return undefined;
     } catch (error) {
       const known = dispatch.fault(error, method, facts);
-      if (known.kind === 'unauthorized') void reply.header('www-authenticate', 'Bearer');
+      void reply.headers(errorHeaders(known));
       return refuseRpc(toConnectError(known, request.id), request, reply);
     }
   };

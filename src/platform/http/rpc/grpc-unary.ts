@@ -1,3 +1,4 @@
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
@@ -8,6 +9,7 @@ import { type Admission, type CallFacts, type CallLife, rpcSourceOf, sourceHeade
 import type { Dispatch } from '../../rpc/dispatch.js';
 import { binaryReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
+import { type AnswerHeaders, errorHeaders, quotaHeaders } from '../answer-headers.js';
 import { credentialsOf } from '../call-facts.js';
 import type { CheckHost } from '../hosts.js';
 import { letGo } from '../let-go.js';
@@ -57,15 +59,19 @@ function serve(
 ): void {
   const correlationId = correlationIdOf(headers['x-correlation-id']);
   const ended = deps.logRequest('POST', method.path, correlationId);
-  const answerHeaders = { ':status': 200, 'content-type': headers['content-type'], 'x-correlation-id': correlationId };
+  let answerHeaders: OutgoingHttpHeaders = {
+    ':status': 200,
+    'content-type': headers['content-type'],
+    'x-correlation-id': correlationId,
+  };
 
-  const fail = (error: ConnectError): void => {
+  const fail = (error: ConnectError, more: AnswerHeaders = {}): void => {
     ended(error.code);
     if (stream.destroyed || stream.headersSent) return;
-    stream.respond({ ...answerHeaders, ...Object.fromEntries(trailersOf(error)) }, { endStream: true });
+    stream.respond({ ...answerHeaders, ...more, ...Object.fromEntries(trailersOf(error)) }, { endStream: true });
     letGo(stream);
   };
-  const refuse = (error: AppError): void => fail(toConnectError(error, correlationId));
+  const refuse = (error: AppError): void => fail(toConnectError(error, correlationId), errorHeaders(error));
 
   const succeed = (message: Uint8Array): void => {
     ended(stream.aborted ? 'aborted' : 0);
@@ -106,6 +112,7 @@ function serve(
   deps.dispatch.admit(method, facts).then(
     (admission) => {
       if (stream.destroyed) return ended('aborted');
+      if (admission.quota !== undefined) answerHeaders = { ...answerHeaders, ...quotaHeaders(admission.quota) };
       collect(stream, deps.maxMessageBytes, (body) => void run(admission, body));
     },
     (error: unknown) => refuse(deps.dispatch.fault(error, method, facts)),
