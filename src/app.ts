@@ -16,6 +16,7 @@ import { createWakeups } from './platform/db/wakeups.js';
 import { createApiDocs } from './platform/http/api-docs.js';
 import { createHealth } from './platform/http/health.js';
 import { createHttpServer } from './platform/http/server.js';
+import { tlsFilesOf } from './platform/http/tls.js';
 import { createIds } from './platform/ids.js';
 import { createRateLimiter } from './platform/limits/rate-limit.js';
 import { createLifecycle, type Lifecycle } from './platform/lifecycle.js';
@@ -31,6 +32,8 @@ export interface App {
   readonly url: string;
   /** Resolves with the reason when the server can no longer work and should be stopped. */
   readonly failed: Promise<string>;
+  /** Reads the TLS files anew, where there are any; the log tells what came of it. */
+  reload(): void;
   /** Drains requests, tells streams, stops the database. Never hangs, and may be called again. */
   stop(): Promise<void>;
 }
@@ -51,6 +54,7 @@ const clockSyncMs = 30_000;
 export async function startApp(deps: AppDeps): Promise<App> {
   const { config, log } = deps;
   checkOidc(config);
+  tlsFilesOf(config.tlsCert, config.tlsKey);
   if (needsToken(config) && config.databaseUrl === undefined && !existsSync(config.dataDir)) throw noToken(config);
   const lifecycle = createLifecycle(log);
   try {
@@ -142,6 +146,9 @@ async function compose(
     maxMessageBytes: config.maxMessage,
     maxTimeoutMs,
     stallMs: config.streamStall,
+    requestTimeoutMs: config.requestTimeout,
+    connectionLimit: config.connectionLimit,
+    tls: tlsFilesOf(config.tlsCert, config.tlsKey),
   });
   await tokens.recogniser.start();
   const url = await http.listen(config.host, config.port);
@@ -155,7 +162,7 @@ async function compose(
   jobs.start();
   audit.start();
   limiter?.start();
-  return { url, failed, stop: () => lifecycle.stop() };
+  return { url, failed, reload: () => http.reload(), stop: () => lifecycle.stop() };
 }
 
 function checkOidc({ oidcIssuer, oidcAudience }: ServerConfig): void {

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { startApp } from '../app.js';
 import { readSettings } from '../platform/config.js';
 import { createLog } from '../platform/log.js';
@@ -11,7 +12,8 @@ export const serveCommand = command({
   flags: settingFlags(serverSettings),
   about: [
     'Runs until it is told to stop by Ctrl+C or SIGTERM: it lets requests under way end, tells workers to go on',
-    'elsewhere, and stops its database. A second signal ends it where it stands. Logs go to stdout, a JSON object a line.',
+    'elsewhere, and stops its database. A second signal ends it where it stands. SIGHUP reads the TLS files anew. Logs go to',
+    'stdout, a JSON object a line.',
   ].join('\n'),
   run: (values) => serve(values),
 });
@@ -21,13 +23,15 @@ async function serve(values: Readonly<Record<string, unknown>>): Promise<number>
   const config = readSettings(serverSettings, { flags: flagsOf(values), env: process.env });
   const log = createLog(config.logLevel);
   const began = performance.now();
-  const told = signalled();
+  let reload = (): void => undefined;
+  const told = signalled(() => reload());
   const app = await startApp({ config, log });
+  reload = () => app.reload();
   log.info('ready', { url: app.url, pid: process.pid, ms: Math.round(performance.now() - began) });
   stderr.text(banner(app.url));
 
   const reason = await Promise.race([told, app.failed]);
-  const failed = reason !== 'SIGINT' && reason !== 'SIGTERM';
+  const failed = !/^SIG/.test(reason);
   if (failed) log.error('failed', { message: reason });
   log.info('stopping', { reason });
   await app.stop();
@@ -41,8 +45,12 @@ export function flagsOf(values: Readonly<Record<string, unknown>>): Record<strin
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [settings[name]?.flag ?? name, value]));
 }
 
-/** The first signal that asks for a stop; the second one ends the process where it stands. */
-function signalled(): Promise<string> {
+/**
+ * The first signal that asks for a stop; the second one ends the process where it stands. SIGHUP asks for a stop when the terminal that
+ * the server was started on has gone, and else, as is the custom, for files to be read anew.
+ */
+function signalled(reload: () => void): Promise<string> {
+  const terminal = [0, 1, 2].find(isatty);
   return new Promise((resolve) => {
     let count = 0;
     const stop = (signal: string): void => {
@@ -52,6 +60,10 @@ function signalled(): Promise<string> {
     };
     process.on('SIGINT', stop);
     process.on('SIGTERM', stop);
+    process.on('SIGHUP', (signal) => {
+      if (terminal !== undefined && !isatty(terminal)) stop(signal);
+      else reload();
+    });
   });
 }
 

@@ -49,11 +49,15 @@ const bad: Readonly<Record<keyof typeof serverSettings, readonly string[]>> = {
   streamStall: ['never', '0s'],
   maxBody: ['8MB', '0', '-1', 'big'],
   maxMessage: ['32 MiB', '0', '1.5GiB'],
+  requestTimeout: ['never', '0s'],
+  connectionLimit: ['0', '-1', 'all'],
+  tlsCert: ['/nonexistent/cert.pem'],
+  tlsKey: ['/nonexistent/key.pem'],
   shutdownGrace: ['soon', '10'],
 };
 
 /** Looked at by those who use them, before they begin anything. */
-const checkedLater: readonly string[] = ['host', 'databaseUrl'];
+const checkedLater: readonly string[] = ['host', 'databaseUrl', 'tlsCert', 'tlsKey'];
 
 describe('a bad value stops the start and is named', () => {
   const entries = Object.entries(serverSettings).map(([name, { env, flag }]) => ({

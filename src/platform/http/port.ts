@@ -3,8 +3,14 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { createServer as createHttp2Server } from 'node:http2';
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Log } from '../log.js';
+import { createConnectionLimit } from './connection-limit.js';
 import { letGo } from './let-go.js';
+import { headTooLarge, malformedAnswer, plainOnTls, tooManyConnections } from './malformed.js';
+import { checkingIntervalMs, createOverdue, type Overdue } from './overdue.js';
+import { partWith } from './part-with.js';
 import { sniff } from './sniff.js';
+import { createSecureDoor, type TlsFiles } from './tls.js';
 
 /**
  * Answers an HTTP/2 stream without the detour over HTTP/1-like request objects, or leaves it to the request listener by
@@ -16,9 +22,11 @@ export type StreamListener = (
   remoteAddress: string | undefined,
 ) => boolean;
 
-/** One plain port for HTTP/1.1 and HTTP/2 with prior knowledge (h2c): a connection's first bytes tell which it is. */
+/** One port for HTTP/1.1 and HTTP/2: a connection's first bytes tell which it is, or over TLS what both sides agreed on (ALPN). */
 export interface Port {
   readonly server: Server;
+  /** Reads the files of TLS anew, where there is TLS. */
+  reload(): void;
   /**
    * Takes no more connections, closes idle ones, lets requests under way end, and after `graceMs` cuts what is left.
    * Resolves when every connection is gone.
@@ -27,13 +35,17 @@ export interface Port {
 }
 
 export interface PortOptions {
+  readonly log: Log;
+  /** Speaks nothing but TLS when given. */
+  readonly tls: TlsFiles | undefined;
   /** Longest request head, in bytes. */
   readonly maxHeaderBytes: number;
+  readonly maxHeaderCount: number;
   readonly maxConcurrentStreams: number;
-  /** How long an HTTP/1 caller may take to send a request's head, in milliseconds; default 60 s. */
-  readonly headTimeoutMs?: number;
-  /** Answers a request that is no HTTP; it must end the socket. */
-  readonly onMalformed: (error: NodeJS.ErrnoException, socket: Socket) => void;
+  /** How long a caller may take to send a request, and to take its answer; milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** Most connections from one address. */
+  readonly connectionLimit: number | undefined;
 }
 
 /** Those who answer what the request listener does not. */
@@ -41,15 +53,22 @@ export interface Upgrades {
   readonly onStream: StreamListener;
   /** Takes over an HTTP/1 connection whose client asks for a WebSocket, or answers false. */
   readonly onWebSocket: (request: IncomingMessage, socket: Socket, head: Buffer) => boolean;
+  /** Whether a stream's caller may go on sending for as long as it likes. */
+  readonly isOpenEnded: (headers: IncomingHttpHeaders) => boolean;
+  /** Answers a stream whose request is late; it must end the stream. */
+  readonly onLate: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 }
 
 interface Connection {
-  /** HTTP/1 requests under way. */
-  requests: number;
+  /** Answers of HTTP/1 requests under way. */
+  readonly answers: Set<ServerResponse>;
   session: ServerHttp2Session | undefined;
+  /** Not to be closed as idle: a WebSocket, or a TLS handshake, after which there is another one in its place. */
+  taken: boolean;
 }
 
-const firstByteTimeoutMs = 60_000;
+/** After which silence the other side is asked whether it is still there; the kernel does it. */
+const tcpKeepAliveMs = 60_000;
 /**
  * How much a caller may send before it has been read, on one stream and on all of a connection. With HTTP/2's own 64 KiB a
  * worker's report on hundreds of jobs waits for round trips; more would be a caller's to fill.
@@ -61,41 +80,53 @@ const connectionWindowBytes = 1024 * 1024;
  * Not @httptoolkit/httpolyglot, which does the same: it hands HTTP/2 sockets on in a way that puts Node's stream wrapper
  * between session and socket, and the session then knows no peer address, on which the local human depends.
  */
-export function createPort(options: PortOptions, listener: RequestListener, { onStream, onWebSocket }: Upgrades): Port {
-  const { headTimeoutMs = 60_000 } = options;
+export function createPort(options: PortOptions, listener: RequestListener, upgrades: Upgrades): Port {
+  const { log, maxHeaderBytes, maxHeaderCount, requestTimeoutMs } = options;
   const connections = new Map<Socket, Connection>();
+  const overdue = createOverdue({ timeoutMs: requestTimeoutMs, onLate: upgrades.onLate });
+  const places = createConnectionLimit(options.connectionLimit, (address, limit) =>
+    log.warn('connections_refused', { address, limit }),
+  );
   let closing = false;
   /** The socket whose session is just being made. */
   let current: Socket | undefined;
 
   const http1 = createHttp1Server(
     {
-      maxHeaderSize: options.maxHeaderBytes,
+      maxHeaderSize: maxHeaderBytes,
       keepAliveTimeout: 75_000,
-      headersTimeout: headTimeoutMs,
-      connectionsCheckingInterval: Math.min(headTimeoutMs, 30_000),
+      headersTimeout: requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: checkingIntervalMs(requestTimeoutMs),
       // The listener itself refuses a request without Host, in words.
       requireHostHeader: false,
     },
     (request: IncomingMessage, response: ServerResponse) => {
       const connection = connections.get(request.socket);
       if (connection !== undefined) {
-        connection.requests += 1;
+        connection.answers.add(response);
+        overdue.watchAnswer(response);
         if (closing) response.shouldKeepAlive = false;
         response.once('close', () => {
-          connection.requests -= 1;
-          if (closing && connection.requests === 0) request.socket.destroySoon();
+          connection.answers.delete(response);
+          if (closing && connection.answers.size === 0) request.socket.destroySoon();
         });
       }
-      listener(request, response);
+      if (request.rawHeaders.length <= 2 * maxHeaderCount) return listener(request, response);
+      if (connection?.answers.size === 1) partWith(request.socket, malformedAnswer(headTooLarge));
+      else request.socket.destroy();
     },
   );
-  http1.on('clientError', options.onMalformed);
+  // Node leaves out what is more without a word; with one more than may be it can be told.
+  http1.maxHeadersCount = maxHeaderCount + 1;
+  http1.on('clientError', ({ code }: NodeJS.ErrnoException, socket: Socket) => {
+    if (code === 'ECONNRESET') socket.destroy();
+    else giveUp(code, socket);
+  });
   http1.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (request.headers.upgrade?.toLowerCase() === 'websocket' && onWebSocket(request, socket, head)) {
+    if (request.headers.upgrade?.toLowerCase() === 'websocket' && upgrades.onWebSocket(request, socket, head)) {
       const connection = connections.get(socket);
-      // Until it ends by itself.
-      if (connection !== undefined) connection.requests += 1;
+      if (connection !== undefined) connection.taken = true;
       return;
     }
     // Anything else, such as h2c, may be ignored (RFC 9110, 7.8), which Node has no word for: the request begins anew without it.
@@ -107,9 +138,10 @@ export function createPort(options: PortOptions, listener: RequestListener, { on
 
   const http2 = createHttp2Server(
     {
+      maxHeaderListPairs: maxHeaderCount,
       settings: {
         maxConcurrentStreams: options.maxConcurrentStreams,
-        maxHeaderListSize: options.maxHeaderBytes,
+        maxHeaderListSize: maxHeaderBytes,
         initialWindowSize: streamWindowBytes,
       },
     },
@@ -120,24 +152,74 @@ export function createPort(options: PortOptions, listener: RequestListener, { on
     if (connection !== undefined) connection.session = session;
     session.on('error', () => session.destroy());
     session.setLocalWindowSize(connectionWindowBytes);
-    interceptStreams(session, onStream, current?.remoteAddress);
+    interceptStreams(session, current?.remoteAddress, upgrades, overdue);
     if (closing) session.close();
   });
 
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    connections.set(socket, { requests: 0, session: undefined });
+  /** Ends a connection whose caller sends no proper request. */
+  function giveUp(code: string | undefined, socket: Socket): void {
+    if (socket.writableEnded || socket.destroyed) return;
+    const answers = [...(connections.get(socket)?.answers ?? [])];
+    // The word must not come in the middle of an answer, nor in the place of one to an earlier request.
+    const isInPlace = answers.length <= 1 && answers.every(({ headersSent, req }) => !headersSent && !req.complete);
+    if (isInPlace) partWith(socket, malformedAnswer(code));
+    else socket.destroy();
+  }
+
+  function track(socket: Socket): void {
+    connections.set(socket, { answers: new Set(), session: undefined, taken: false });
     socket.once('close', () => connections.delete(socket));
-    sniff(socket, firstByteTimeoutMs, (protocol) => {
-      // HTTP/2 has no use for a connection of which one half is closed, and would never notice that its caller has gone.
-      if (protocol === 'http2') socket.allowHalfOpen = false;
-      current = socket;
-      (protocol === 'http2' ? http2 : http1).emit('connection', socket);
-      current = undefined;
+  }
+
+  function serve(socket: Socket, protocol: 'http1' | 'http2'): void {
+    // HTTP/2 has no use for a connection of which one half is closed, and would never notice that its caller has gone.
+    if (protocol === 'http2') socket.allowHalfOpen = false;
+    current = socket;
+    (protocol === 'http2' ? http2 : http1).emit('connection', socket);
+    current = undefined;
+  }
+
+  const door =
+    options.tls &&
+    createSecureDoor({
+      files: options.tls,
+      log,
+      timeoutMs: requestTimeoutMs,
+      onSecure(socket, protocol) {
+        track(socket);
+        if (closing) socket.destroySoon();
+        else serve(socket, protocol);
+      },
     });
-  });
+
+  const server = createServer(
+    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs },
+    (socket) => {
+      const leave = places.enter(socket.remoteAddress);
+      if (leave === undefined) {
+        if (door === undefined) partWith(socket, malformedAnswer(tooManyConnections));
+        else socket.destroy();
+        return;
+      }
+      socket.once('close', leave);
+      track(socket);
+      sniff(socket, requestTimeoutMs, (opening) => {
+        if (door === undefined) return serve(socket, opening === 'http2' ? 'http2' : 'http1');
+        if (opening !== 'tls') return partWith(socket, malformedAnswer(plainOnTls));
+        const connection = connections.get(socket);
+        if (connection !== undefined) connection.taken = true;
+        door.secure(socket);
+      });
+    },
+  );
 
   return {
     server,
+    reload() {
+      if (door === undefined)
+        log.info('nothing_to_reload', { message: 'There is no TLS, whose files would be read anew.' });
+      else door.reload();
+    },
     close(graceMs) {
       closing = true;
       return new Promise((resolve) => {
@@ -149,13 +231,14 @@ export function createPort(options: PortOptions, listener: RequestListener, { on
         }, graceMs);
         server.close(() => {
           clearTimeout(cut);
+          overdue.stop();
           // Ends its timer that looks for requests that take too long.
           http1.close();
           resolve();
         });
-        for (const [socket, { requests, session }] of connections) {
+        for (const [socket, { answers, session, taken }] of connections) {
           if (session !== undefined) session.close();
-          else if (requests === 0) socket.destroySoon();
+          else if (answers.size === 0 && !taken) socket.destroySoon();
         }
       });
     },
@@ -178,12 +261,14 @@ function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMe
  */
 function interceptStreams(
   session: ServerHttp2Session,
-  onStream: StreamListener,
   remoteAddress: string | undefined,
+  { onStream, isOpenEnded }: Upgrades,
+  overdue: Overdue,
 ): void {
   const ordinary = session.listeners('stream') as ((...args: unknown[]) => void)[];
   session.removeAllListeners('stream');
   session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
+    overdue.watchStream(stream, headers, isOpenEnded(headers));
     if (onStream(stream, headers, remoteAddress)) return;
     stream.once('wantTrailers', () => letGo(stream));
     for (const listener of ordinary) listener.call(session, stream, headers, ...more);

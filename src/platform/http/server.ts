@@ -1,5 +1,5 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { createContextValues } from '@connectrpc/connect';
 import { fastifyConnectPlugin } from '@connectrpc/connect-fastify';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -14,9 +14,11 @@ import { routesOf } from './gateway/routes.js';
 import { errorHeaders } from './answer-headers.js';
 import { wasCut } from './call-facts.js';
 import { createHostCheck } from './hosts.js';
+import { answerLate, createIsOpenEnded } from './late.js';
 import { createPort, type Port } from './port.js';
 import { correlationIdOf, createRequestLog } from './requests.js';
 import { restErrorBody, restStatus } from './rest-error.js';
+import type { TlsFiles } from './tls.js';
 import { createWebSockets } from './websocket.js';
 import { createAdmit } from './rpc/admit.js';
 import { createAllow } from './rpc/allow.js';
@@ -26,6 +28,8 @@ import { createGrpcUnary } from './rpc/grpc-unary.js';
 export interface HttpServer {
   /** Binds the port; 0 takes a free one. Answers the base URL. Throws `conflict` when the port is taken. */
   listen(host: string, port: number): Promise<string>;
+  /** Reads the certificate anew, where there is one. The log tells what came of it. */
+  reload(): void;
   /** Lets requests under way end for `graceMs`, then cuts them. Never hangs. */
   close(graceMs: number): Promise<void>;
 }
@@ -42,9 +46,16 @@ export interface HttpServerOptions {
   readonly maxTimeoutMs: number;
   /** How long a reader of server-sent events may take nothing while there is something to tell. */
   readonly stallMs: number;
+  /** How long a caller may take to send a request, and to take its answer; milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** Most connections from one address; undefined for any number. */
+  readonly connectionLimit: number | undefined;
+  /** Speaks TLS when given, and nothing else. */
+  readonly tls: TlsFiles | undefined;
 }
 
 const maxHeaderBytes = 32 * 1024;
+const maxHeaderCount = 128;
 const maxConcurrentStreams = 1000;
 
 /** REST, Connect, gRPC and gRPC-Web on one port. Throws when two routes clash. */
@@ -56,7 +67,15 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const grpcUnary = createGrpcUnary({ services, dispatch, checkHost, logRequest, maxMessageBytes, maxTimeoutMs });
 
   const routes = routesOf(services);
-  const webSockets = createWebSockets({ routes, dispatch, checkHost, log, logRequest, stallMs: options.stallMs });
+  const webSockets = createWebSockets({
+    routes,
+    dispatch,
+    checkHost,
+    log,
+    logRequest,
+    stallMs: options.stallMs,
+    subscribeMs: options.requestTimeoutMs,
+  });
 
   let port: Port | undefined;
   const app = fastify({
@@ -71,8 +90,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       sendError(foreign ?? error, request, reply);
     },
     serverFactory: (handler) => {
-      port = createPort({ maxHeaderBytes, maxConcurrentStreams, onMalformed }, handler as RequestListener, {
+      const { tls, requestTimeoutMs, connectionLimit } = options;
+      const limits = { maxHeaderBytes, maxHeaderCount, maxConcurrentStreams, requestTimeoutMs, connectionLimit };
+      port = createPort({ log, tls, ...limits }, handler as RequestListener, {
         onStream: grpcUnary,
+        isOpenEnded: createIsOpenEnded(services),
+        onLate: answerLate,
         onWebSocket(request, socket, head) {
           if (!webSockets.serves(request.url)) return false;
           webSockets.upgrade(request, socket, head);
@@ -150,7 +173,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   await app.ready();
 
   return {
-    listen: (host, number) => listen(port, host, number),
+    listen: async (host, number) =>
+      `${options.tls === undefined ? 'http' : 'https'}://${await listen(port, host, number)}`,
+    reload: () => port?.reload(),
     close: async (graceMs) => {
       webSockets.close();
       await port?.close(graceMs);
@@ -165,27 +190,6 @@ function checkPaths(services: readonly Service[]): void {
     if (seen.has(path)) throw new Error(`routes clash: ${path} and ${path}`);
     seen.add(path);
   }
-}
-
-/** A request that the HTTP parser gives up on gets the same error body as any other, and loses its connection. */
-function onMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-  const [status, known] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? ['431 Request Header Fields Too Large', new AppError('too_large', 'The request head is too large.')]
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? ['408 Request Timeout', new AppError('deadline_exceeded', 'The request took too long to arrive.')]
-        : ['400 Bad Request', new AppError('invalid_request', 'This is no HTTP request.')];
-  const correlationId = correlationIdOf(undefined);
-  const body = restErrorBody(known, correlationId);
-  const head = [
-    `HTTP/1.1 ${status}`,
-    'Content-Type: application/json; charset=utf-8',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    `X-Correlation-Id: ${correlationId}`,
-    'Connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 function pathOf(url: string | undefined): string {
@@ -207,6 +211,7 @@ function fromFastify(error: { statusCode?: number; message: string }): AppError 
   }
 }
 
+/** Answers the host and port. */
 function listen(port: Port | undefined, host: string, number: number): Promise<string> {
   const server = port?.server;
   if (server === undefined) throw new Error('the server has no port');
@@ -221,7 +226,7 @@ function listen(port: Port | undefined, host: string, number: number): Promise<s
     server.listen(number, host, () => {
       server.off('error', failed);
       const { port: bound } = server.address() as AddressInfo;
-      resolve(`http://${host.includes(':') ? `[${host}]` : host}:${bound}`);
+      resolve(`${host.includes(':') ? `[${host}]` : host}:${bound}`);
     });
   });
 }

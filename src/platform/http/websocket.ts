@@ -14,6 +14,7 @@ import { ticketOf } from './gateway/gateway.js';
 import { restJson } from './gateway/rest-json.js';
 import type { Route, StreamRoute } from './gateway/routes.js';
 import type { CheckHost } from './hosts.js';
+import { partWith } from './part-with.js';
 import { correlationIdOf, type LogRequest } from './requests.js';
 import { restErrorBody, restStatus } from './rest-error.js';
 
@@ -44,6 +45,8 @@ export interface WebSocketOptions {
   readonly logRequest: LogRequest;
   /** How long a reader may take nothing while there is something to tell, in milliseconds. */
   readonly stallMs: number;
+  /** How long a client may take to subscribe, in milliseconds. */
+  readonly subscribeMs: number;
 }
 
 const maxPayload = 64 * 1024;
@@ -55,8 +58,15 @@ const pingMs = 15_000;
 const codes = { done: 1000, goingAway: 1001, badMessage: 1008, broken: 1011, tooSlow: 1013 } as const;
 
 export function createWebSockets(options: WebSocketOptions): WebSockets {
-  const { dispatch, checkHost, log, logRequest, stallMs } = options;
-  const server = new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false, clientTracking: false });
+  const { dispatch, checkHost, log, logRequest, stallMs, subscribeMs } = options;
+  const server = new WebSocketServer({
+    noServer: true,
+    maxPayload,
+    perMessageDeflate: false,
+    clientTracking: false,
+    // See keepAlive.
+    autoPong: false,
+  });
   /** Those that have not subscribed yet. */
   const idle = new Set<WebSocket>();
   let closing = false;
@@ -133,7 +143,13 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
       // A reader that does not read would hold up the end of its stream.
       else setTimeout(() => socket.terminate(), farewellMs).unref();
     });
+    const late = setTimeout(() => {
+      if (!idle.delete(socket)) return;
+      const error = new AppError('deadline_exceeded', 'subscribe took too long to come');
+      end(socket, error, admission.correlationId);
+    }, subscribeMs);
     socket.once('close', () => {
+      clearTimeout(late);
       idle.delete(socket);
       unwatch();
     });
@@ -196,8 +212,7 @@ function refuse(socket: Duplex, error: AppError, correlationId: string): void {
     ...Object.entries(errorHeaders(error)).map(([name, value]) => `${name}: ${value}`),
     'Connection: close',
   ];
-  socket.on('error', () => undefined);
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  partWith(socket, `${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 function end(socket: WebSocket, error: AppError, correlationId: string): void {
@@ -261,6 +276,8 @@ function createItemText({ items }: StreamRoute): (item: Plain) => string {
 
 function keepAlive(socket: WebSocket): void {
   let answered = true;
+  // One that pings and does not read would fill the memory with answers.
+  socket.on('ping', (data) => socket.bufferedAmount < maxPayload && socket.pong(data));
   socket.on('pong', () => (answered = true));
   const timer = setInterval(() => {
     if (!answered) return socket.terminate();

@@ -1,0 +1,39 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { AppError } from '../../errors.js';
+import { toConnectError } from '../rpc/connect-error.js';
+import type { Service } from '../rpc/methods.js';
+import { letGo } from './let-go.js';
+import { correlationIdOf } from './requests.js';
+import { restErrorBody } from './rest-error.js';
+import { trailersOf } from './rpc/refuse.js';
+
+/** Tells which streams may send without end: those of methods whose callers stream. */
+export function createIsOpenEnded(services: readonly Service[]): (headers: IncomingHttpHeaders) => boolean {
+  const paths = new Set(
+    services
+      .flatMap(({ methods }) => methods)
+      .filter(({ desc }) => desc.methodKind === 'bidi_streaming' || desc.methodKind === 'client_streaming')
+      .map(({ path }) => path),
+  );
+  return (headers) => paths.has(headers[':path'] ?? '');
+}
+
+/** Answers an HTTP/2 stream whose request does not get whole, and ends it. Connect's clients know 408 for what it is. */
+export function answerLate(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  const correlationId = correlationIdOf(headers['x-correlation-id']);
+  const error = new AppError('deadline_exceeded', 'The request took too long to arrive.');
+  const type = headers['content-type'] ?? '';
+  stream.on('error', () => stream.destroy());
+  if (type.startsWith('application/grpc') && !type.startsWith('application/grpc-web')) {
+    const trailers = Object.fromEntries(trailersOf(toConnectError(error, correlationId)));
+    stream.respond(
+      { ':status': 200, 'content-type': type, 'x-correlation-id': correlationId, ...trailers },
+      { endStream: true },
+    );
+  } else {
+    const head = { 'content-type': 'application/json; charset=utf-8', 'x-correlation-id': correlationId };
+    stream.respond({ ':status': 408, ...head });
+    stream.end(restErrorBody(error, correlationId));
+  }
+  letGo(stream);
+}

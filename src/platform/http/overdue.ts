@@ -1,0 +1,86 @@
+import type { ServerResponse } from 'node:http';
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+
+/**
+ * Ends what takes too long and what Node does not end by itself: the request of an HTTP/2 stream that does not get whole, and an answer,
+ * of either HTTP, that is not taken. Streams of answers that have not ended yet are left to those who write them.
+ */
+export interface Overdue {
+  /** Watches a stream. `openEnded`: its caller may go on sending for ever, but must begin in time. */
+  watchStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, openEnded: boolean): void;
+  watchAnswer(response: ServerResponse): void;
+  stop(): void;
+}
+
+export interface OverdueOptions {
+  /** For a request to get whole, and again for its answer to be taken; milliseconds. */
+  readonly timeoutMs: number;
+  /** Answers a stream whose request is late; it must end the stream. */
+  readonly onLate: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+}
+
+interface Watched {
+  readonly began: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly openEnded: boolean;
+  /** When the whole answer was first seen to be there. */
+  answered: number | undefined;
+}
+
+/** How often they are looked at, which is also how late the end may come; a timer for each would cost every call. */
+const longestIntervalMs = 5000;
+
+export function checkingIntervalMs(timeoutMs: number): number {
+  return Math.min(timeoutMs, longestIntervalMs);
+}
+
+export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
+  const streams = new Map<ServerHttp2Stream, Watched>();
+  const answers = new Map<ServerResponse, { answered: number | undefined }>();
+
+  /** Whether an answer that is there has waited for its caller for too long. */
+  function isStuck(answer: { readonly writableEnded: boolean }, watched: { answered: number | undefined }): boolean {
+    if (!answer.writableEnded) return false;
+    const now = performance.now();
+    watched.answered ??= now;
+    return now - watched.answered >= timeoutMs;
+  }
+
+  function look(): void {
+    const now = performance.now();
+    for (const [stream, watched] of streams) {
+      if (isStuck(stream, watched)) cut(stream);
+      else if (now - watched.began >= timeoutMs && isLate(stream, watched)) {
+        streams.delete(stream);
+        if (stream.headersSent) cut(stream);
+        else onLate(stream, watched.headers);
+      }
+    }
+    for (const [response, watched] of answers) {
+      if (isStuck(response, watched)) response.req.socket.destroy();
+    }
+  }
+
+  const timer = setInterval(look, checkingIntervalMs(timeoutMs)).unref();
+  return {
+    watchStream(stream, headers, openEnded) {
+      streams.set(stream, { began: performance.now(), headers, openEnded, answered: undefined });
+      stream.once('close', () => streams.delete(stream));
+    },
+    watchAnswer(response) {
+      answers.set(response, { answered: undefined });
+      response.once('close', () => answers.delete(response));
+    },
+    stop: () => clearInterval(timer),
+  };
+}
+
+function isLate(stream: ServerHttp2Stream, { openEnded }: Watched): boolean {
+  if (stream.destroyed || stream.endAfterHeaders || stream.state.remoteClose === 1) return false;
+  return !openEnded || !stream.readableDidRead;
+}
+
+function cut(stream: ServerHttp2Stream): void {
+  stream.close(constants.NGHTTP2_CANCEL);
+  stream.destroy();
+}
