@@ -19,6 +19,9 @@ export interface Log {
   readonly infoEnabled: boolean;
 }
 
+/** What may wait to be written; beyond that lines are left out, so that a stdout that nobody reads does not fill the memory. */
+const maxWaitingBytes = 16 * 1024 * 1024;
+
 /** `destination` takes whole lines; by default stdout, written without blocking. */
 export function createLog(level: LogLevel, destination?: { write(line: string): void }): Log {
   const options = {
@@ -28,7 +31,7 @@ export function createLog(level: LogLevel, destination?: { write(line: string): 
     timestamp: () => stdTimeFunctions.isoTime().replace('"time"', '"ts"'),
     formatters: { level: (label: string) => ({ level: label.toUpperCase() }) },
   };
-  const logger = destination === undefined ? pino(options) : pino(options, destination);
+  const logger = pino(options, destination ?? createStdout());
   const at =
     (method: 'debug' | 'info' | 'warn' | 'error') =>
     (event: string, fields?: LogFields): void => {
@@ -42,6 +45,20 @@ export function createLog(level: LogLevel, destination?: { write(line: string): 
     error: at('error'),
     infoEnabled: logger.isLevelEnabled('info'),
   };
+}
+
+/**
+ * Outlives a stdout that cannot be written to, such as that of a terminal that has been closed (EIO) or a file on a full disk: pino would
+ * end the process, and then wait for ever for its last lines to be written.
+ */
+function createStdout(): { write(line: string): void } {
+  const stdout = pino.destination({ dest: 1, sync: false, maxLength: maxWaitingBytes });
+  let gone = false;
+  stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+    stdout.flushSync = () => undefined;
+    if (code === 'EIO' || code === 'EBADF') gone = true;
+  });
+  return { write: (line) => void (gone || stdout.write(line)) };
 }
 
 function errorField(error: unknown): LogFields | undefined {
