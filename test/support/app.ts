@@ -10,7 +10,7 @@ export interface TestApp {
   readonly app: App;
   readonly database: TestDatabase;
   /** What it logged, a parsed line each; empty unless a log level was asked for. */
-  readonly logged: readonly LogLine[];
+  readonly logged: LogLine[];
   stop(): Promise<void>;
 }
 

@@ -1,6 +1,7 @@
 import { invalidField } from '../../errors.js';
 import type { JsonText } from '../../platform/json.js';
 import type { Call, Source } from '../../platform/rpc/call.js';
+import { checkText } from '../../platform/text.js';
 
 /** Everything that is ever recorded. */
 export const eventTypes = [
@@ -138,11 +139,20 @@ export interface FilterInput {
 
 const known: ReadonlySet<string> = new Set(eventTypes);
 
-/** Throws `invalid_request` for a type that there is not, since nothing would ever fit it. */
+const subjectFields = {
+  taskId: 'task_id',
+  reviewId: 'review_id',
+  repoId: 'repo_id',
+  sessionId: 'session_id',
+  jobId: 'job_id',
+} as const;
+
+/** Throws `invalid_request` for a type that there is not, since nothing would ever fit it, and for an id that is no text. */
 export function filterOf(input: FilterInput, audit: boolean): Filter {
   input.type.forEach((type, index) => {
     if (!known.has(type)) throw invalidField(`type[${index}]`, `there are no events of type '${type.slice(0, 100)}'`);
   });
+  for (const subject of subjects) checkText(subjectFields[subject], input[subject] ?? '');
   return {
     types: input.type as readonly EventType[],
     source: input.source ?? undefined,

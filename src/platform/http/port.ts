@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../log.js';
 import { createConnectionLimit } from './connection-limit.js';
 import { letGo } from './let-go.js';
-import { headTooLarge, malformedAnswer, plainOnTls, tooManyConnections } from './malformed.js';
+import { faultOfHead, malformedAnswer, plainOnTls, tooManyConnections } from './malformed.js';
 import { checkingIntervalMs, createOverdue, type Overdue } from './overdue.js';
 import { partWith } from './part-with.js';
 import { sniff } from './sniff.js';
@@ -112,8 +112,9 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
           if (closing && connection.answers.size === 0) request.socket.destroySoon();
         });
       }
-      if (request.rawHeaders.length <= 2 * maxHeaderCount) return listener(request, response);
-      if (connection?.answers.size === 1) partWith(request.socket, malformedAnswer(headTooLarge));
+      const fault = faultOfHead(request, maxHeaderCount);
+      if (fault === undefined) listener(request, response);
+      else if (connection?.answers.size === 1) partWith(request.socket, malformedAnswer(fault));
       else request.socket.destroy();
     },
   );
@@ -124,6 +125,8 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
     else giveUp(code, socket);
   });
   http1.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    const fault = faultOfHead(request, maxHeaderCount);
+    if (fault !== undefined) return partWith(socket, malformedAnswer(fault));
     if (request.headers.upgrade?.toLowerCase() === 'websocket' && upgrades.onWebSocket(request, socket, head)) {
       const connection = connections.get(socket);
       if (connection !== undefined) connection.taken = true;
