@@ -1,8 +1,9 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { AppError } from '../../errors.js';
 import { toConnectError } from '../rpc/connect-error.js';
 import type { Service } from '../rpc/methods.js';
 import { letGo } from './let-go.js';
+import type { StreamFacts } from './overdue.js';
 import { correlationIdOf } from './requests.js';
 import { restErrorBody } from './rest-error.js';
 import { trailersOf } from './rpc/refuse.js';
@@ -18,13 +19,23 @@ export function createIsOpenEnded(services: readonly Service[]): (headers: Incom
   return (headers) => paths.has(headers[':path'] ?? '');
 }
 
-/** Answers an HTTP/2 stream whose request does not get whole, and ends it. Connect's clients know 408 for what it is. */
-export function answerLate(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+/** What connect-node serves where it is not answered directly. */
+const streamType = /^application\/(?:grpc|connect\+)/;
+
+/**
+ * Answers an HTTP/2 stream whose request does not get whole, and ends it. Connect's clients know 408 for what it is. A stream that
+ * connect-node reads is reset: it would still try to answer, and complain on stderr that somebody has done so.
+ */
+export function answerLate(stream: ServerHttp2Stream, { headers, direct }: StreamFacts): void {
   const correlationId = correlationIdOf(headers['x-correlation-id']);
   const error = new AppError('deadline_exceeded', 'The request took too long to arrive.');
   const type = headers['content-type'] ?? '';
   stream.on('error', () => stream.destroy());
-  if (type.startsWith('application/grpc') && !type.startsWith('application/grpc-web')) {
+  if (!direct && streamType.test(type)) {
+    stream.close(constants.NGHTTP2_CANCEL);
+    return void stream.destroy();
+  }
+  if (direct) {
     const trailers = Object.fromEntries(trailersOf(toConnectError(error, correlationId)));
     stream.respond(
       { ':status': 200, 'content-type': type, 'x-correlation-id': correlationId, ...trailers },

@@ -6,23 +6,29 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'nod
  * of either HTTP, that is not taken. Streams of answers that have not ended yet are left to those who write them.
  */
 export interface Overdue {
-  /** Watches a stream. `openEnded`: its caller may go on sending for ever, but must begin in time. */
-  watchStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, openEnded: boolean): void;
+  watchStream(stream: ServerHttp2Stream, facts: StreamFacts): void;
   watchAnswer(response: ServerResponse): void;
   stop(): void;
+}
+
+export interface StreamFacts {
+  readonly headers: IncomingHttpHeaders;
+  /** Its caller may go on sending for ever, but must begin in time. */
+  readonly openEnded: boolean;
+  /** Whether the stream is answered directly, without request and response objects. */
+  readonly direct: boolean;
 }
 
 export interface OverdueOptions {
   /** For a request to get whole, and again for its answer to be taken; milliseconds. */
   readonly timeoutMs: number;
   /** Answers a stream whose request is late; it must end the stream. */
-  readonly onLate: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+  readonly onLate: (stream: ServerHttp2Stream, facts: StreamFacts) => void;
 }
 
 interface Watched {
   readonly began: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly openEnded: boolean;
+  readonly facts: StreamFacts;
   /** When the whole answer was first seen to be there. */
   answered: number | undefined;
 }
@@ -53,7 +59,7 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
       else if (now - watched.began >= timeoutMs && isLate(stream, watched)) {
         streams.delete(stream);
         if (stream.headersSent) cut(stream);
-        else onLate(stream, watched.headers);
+        else onLate(stream, watched.facts);
       }
     }
     for (const [response, watched] of answers) {
@@ -63,8 +69,8 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
 
   const timer = setInterval(look, checkingIntervalMs(timeoutMs)).unref();
   return {
-    watchStream(stream, headers, openEnded) {
-      streams.set(stream, { began: performance.now(), headers, openEnded, answered: undefined });
+    watchStream(stream, facts) {
+      streams.set(stream, { began: performance.now(), facts, answered: undefined });
       stream.once('close', () => streams.delete(stream));
     },
     watchAnswer(response) {
@@ -75,7 +81,7 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
   };
 }
 
-function isLate(stream: ServerHttp2Stream, { openEnded }: Watched): boolean {
+function isLate(stream: ServerHttp2Stream, { facts: { openEnded } }: Watched): boolean {
   if (stream.destroyed || stream.endAfterHeaders || stream.state.remoteClose === 1) return false;
   return !openEnded || !stream.readableDidRead;
 }

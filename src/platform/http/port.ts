@@ -7,8 +7,9 @@ import type { Log } from '../log.js';
 import { createConnectionLimit } from './connection-limit.js';
 import { letGo } from './let-go.js';
 import { faultOfHead, malformedAnswer, plainOnTls, tooManyConnections } from './malformed.js';
-import { checkingIntervalMs, createOverdue, type Overdue } from './overdue.js';
+import { checkingIntervalMs, createOverdue, type Overdue, type StreamFacts } from './overdue.js';
 import { partWith } from './part-with.js';
+import { keepAsking } from './pings.js';
 import { sniff } from './sniff.js';
 import { createSecureDoor, type TlsFiles } from './tls.js';
 
@@ -56,7 +57,7 @@ export interface Upgrades {
   /** Whether a stream's caller may go on sending for as long as it likes. */
   readonly isOpenEnded: (headers: IncomingHttpHeaders) => boolean;
   /** Answers a stream whose request is late; it must end the stream. */
-  readonly onLate: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+  readonly onLate: (stream: ServerHttp2Stream, facts: StreamFacts) => void;
 }
 
 interface Connection {
@@ -67,6 +68,7 @@ interface Connection {
   taken: boolean;
 }
 
+const longestPingIntervalMs = 30_000;
 /** After which silence the other side is asked whether it is still there; the kernel does it. */
 const tcpKeepAliveMs = 60_000;
 /**
@@ -155,6 +157,7 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
     if (connection !== undefined) connection.session = session;
     session.on('error', () => session.destroy());
     session.setLocalWindowSize(connectionWindowBytes);
+    keepAsking(session, Math.min(requestTimeoutMs, longestPingIntervalMs));
     interceptStreams(session, current?.remoteAddress, upgrades, overdue);
     if (closing) session.close();
   });
@@ -271,8 +274,9 @@ function interceptStreams(
   const ordinary = session.listeners('stream') as ((...args: unknown[]) => void)[];
   session.removeAllListeners('stream');
   session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
-    overdue.watchStream(stream, headers, isOpenEnded(headers));
-    if (onStream(stream, headers, remoteAddress)) return;
+    const direct = onStream(stream, headers, remoteAddress);
+    overdue.watchStream(stream, { headers, openEnded: isOpenEnded(headers), direct });
+    if (direct) return;
     stream.once('wantTrailers', () => letGo(stream));
     for (const listener of ordinary) listener.call(session, stream, headers, ...more);
   });

@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { createContextValues } from '@connectrpc/connect';
 import { fastifyConnectPlugin } from '@connectrpc/connect-fastify';
@@ -166,7 +167,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       log,
       stallMs: options.stallMs,
     });
-    rest.addHook('onRequest', (request, reply) => gateway.enter(request, reply));
+    rest.addHook('onRequest', (request, reply) => {
+      const { headers, stream } = request.raw as IncomingMessage & { readonly stream?: ServerHttp2Stream };
+      // Over HTTP/2 a body needs neither a length nor a type, and without them Fastify takes it for none.
+      if (stream?.endAfterHeaders === false) headers['transfer-encoding'] ??= 'chunked';
+      return gateway.enter(request, reply);
+    });
     rest.all('*', (request, reply) => gateway.handle(request, reply));
     rest.setNotFoundHandler((request, reply) => gateway.handle(request, reply));
   });

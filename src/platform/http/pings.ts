@@ -1,0 +1,15 @@
+import type { ServerHttp2Session } from 'node:http2';
+
+/**
+ * Ends a session that does not answer pings: within twice `intervalMs`. Its caller may have gone without a word, or sent what made
+ * nghttp2 give the session up, of which Node tells nobody: the connection would stay for as long as the other side likes.
+ */
+export function keepAsking(session: ServerHttp2Session, intervalMs: number): void {
+  let answered = true;
+  const timer = setInterval(() => {
+    if (!answered) return session.destroy();
+    answered = false;
+    session.ping((error) => (answered = error === null));
+  }, intervalMs).unref();
+  session.once('close', () => clearInterval(timer));
+}
