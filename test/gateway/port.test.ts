@@ -367,7 +367,7 @@ test('a request whose head never ends is given up', async () => {
       connectionLimit: undefined,
     },
     () => undefined,
-    { onStream: () => false, onWebSocket: () => false, isOpenEnded: () => false, onLate: () => undefined },
+    { onStream: () => false, onWebSocket: () => false, streamingOf: () => 'none', onLate: () => undefined },
   );
   onTestFinished(() => port.close(0));
   await new Promise<void>((resolve) => port.server.listen(0, '127.0.0.1', resolve));

@@ -1,22 +1,25 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { DescMethod } from '@bufbuild/protobuf';
 import { AppError } from '../../errors.js';
 import { toConnectError } from '../rpc/connect-error.js';
 import type { Service } from '../rpc/methods.js';
 import { letGo } from './let-go.js';
-import type { StreamFacts } from './overdue.js';
+import type { StreamFacts, Streaming } from './overdue.js';
 import { correlationIdOf } from './requests.js';
 import { restErrorBody } from './rest-error.js';
 import { trailersOf } from './rpc/refuse.js';
 
-/** Tells which streams may send without end: those of methods whose callers stream. */
-export function createIsOpenEnded(services: readonly Service[]): (headers: IncomingHttpHeaders) => boolean {
-  const paths = new Set(
-    services
-      .flatMap(({ methods }) => methods)
-      .filter(({ desc }) => desc.methodKind === 'bidi_streaming' || desc.methodKind === 'client_streaming')
-      .map(({ path }) => path),
+/** Tells what may last of a call. */
+export function createStreamingOf(services: readonly Service[]): (headers: IncomingHttpHeaders) => Streaming {
+  const byPath = new Map(
+    services.flatMap(({ methods }) => methods).map(({ path, desc }) => [path, streamingOf(desc.methodKind)]),
   );
-  return (headers) => paths.has(headers[':path'] ?? '');
+  return (headers) => byPath.get(headers[':path'] ?? '') ?? 'none';
+}
+
+function streamingOf(kind: DescMethod['methodKind']): Streaming {
+  if (kind === 'unary') return 'none';
+  return kind === 'server_streaming' ? 'answer' : 'both';
 }
 
 /** What connect-node serves where it is not answered directly. */

@@ -11,10 +11,15 @@ export interface Overdue {
   stop(): void;
 }
 
+/**
+ * What may last for as long as it likes: nothing, the answer, or both it and the request, which must begin in time. Answers that turn
+ * out to be server-sent events may last, too.
+ */
+export type Streaming = 'none' | 'answer' | 'both';
+
 export interface StreamFacts {
   readonly headers: IncomingHttpHeaders;
-  /** Its caller may go on sending for ever, but must begin in time. */
-  readonly openEnded: boolean;
+  readonly streaming: Streaming;
   /** Whether the stream is answered directly, without request and response objects. */
   readonly direct: boolean;
 }
@@ -45,8 +50,8 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
   const answers = new Map<ServerResponse, { answered: number | undefined }>();
 
   /** Whether an answer that is there has waited for its caller for too long. */
-  function isStuck(answer: { readonly writableEnded: boolean }, watched: { answered: number | undefined }): boolean {
-    if (!answer.writableEnded) return false;
+  function isStuck(isThere: boolean, watched: { answered: number | undefined }): boolean {
+    if (!isThere) return false;
     const now = performance.now();
     watched.answered ??= now;
     return now - watched.answered >= timeoutMs;
@@ -55,7 +60,7 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
   function look(): void {
     const now = performance.now();
     for (const [stream, watched] of streams) {
-      if (isStuck(stream, watched)) cut(stream);
+      if (isStuck(isAnswered(stream, watched.facts), watched)) cut(stream);
       else if (now - watched.began >= timeoutMs && isLate(stream, watched)) {
         streams.delete(stream);
         if (stream.headersSent) cut(stream);
@@ -63,7 +68,7 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
       }
     }
     for (const [response, watched] of answers) {
-      if (isStuck(response, watched)) response.req.socket.destroy();
+      if (isStuck(response.writableEnded, watched)) response.req.socket.destroy();
     }
   }
 
@@ -81,9 +86,17 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
   };
 }
 
-function isLate(stream: ServerHttp2Stream, { facts: { openEnded } }: Watched): boolean {
+function isLate(stream: ServerHttp2Stream, { facts: { streaming } }: Watched): boolean {
   if (stream.destroyed || stream.endAfterHeaders || stream.state.remoteClose === 1) return false;
-  return !openEnded || !stream.readableDidRead;
+  return streaming !== 'both' || !stream.readableDidRead;
+}
+
+/** An answer that does not last is there with its head, though Fastify and connect-node hand it over piece by piece. */
+function isAnswered(stream: ServerHttp2Stream, { streaming }: StreamFacts): boolean {
+  if (stream.writableEnded) return true;
+  if (!stream.headersSent || streaming !== 'none') return false;
+  const type = stream.sentHeaders?.['content-type'];
+  return typeof type !== 'string' || !type.startsWith('text/event-stream');
 }
 
 function cut(stream: ServerHttp2Stream): void {

@@ -7,7 +7,7 @@ import type { Log } from '../log.js';
 import { createConnectionLimit } from './connection-limit.js';
 import { letGo } from './let-go.js';
 import { faultOfHead, malformedAnswer, plainOnTls, tooManyConnections } from './malformed.js';
-import { checkingIntervalMs, createOverdue, type Overdue, type StreamFacts } from './overdue.js';
+import { checkingIntervalMs, createOverdue, type Overdue, type StreamFacts, type Streaming } from './overdue.js';
 import { partWith } from './part-with.js';
 import { keepAsking } from './pings.js';
 import { sniff } from './sniff.js';
@@ -54,8 +54,7 @@ export interface Upgrades {
   readonly onStream: StreamListener;
   /** Takes over an HTTP/1 connection whose client asks for a WebSocket, or answers false. */
   readonly onWebSocket: (request: IncomingMessage, socket: Socket, head: Buffer) => boolean;
-  /** Whether a stream's caller may go on sending for as long as it likes. */
-  readonly isOpenEnded: (headers: IncomingHttpHeaders) => boolean;
+  readonly streamingOf: (headers: IncomingHttpHeaders) => Streaming;
   /** Answers a stream whose request is late; it must end the stream. */
   readonly onLate: (stream: ServerHttp2Stream, facts: StreamFacts) => void;
 }
@@ -157,7 +156,7 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
     if (connection !== undefined) connection.session = session;
     session.on('error', () => session.destroy());
     session.setLocalWindowSize(connectionWindowBytes);
-    keepAsking(session, Math.min(requestTimeoutMs, longestPingIntervalMs));
+    if (current !== undefined) keepAsking(session, current, Math.min(requestTimeoutMs, longestPingIntervalMs));
     interceptStreams(session, current?.remoteAddress, upgrades, overdue);
     if (closing) session.close();
   });
@@ -268,14 +267,14 @@ function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMe
 function interceptStreams(
   session: ServerHttp2Session,
   remoteAddress: string | undefined,
-  { onStream, isOpenEnded }: Upgrades,
+  { onStream, streamingOf }: Upgrades,
   overdue: Overdue,
 ): void {
   const ordinary = session.listeners('stream') as ((...args: unknown[]) => void)[];
   session.removeAllListeners('stream');
   session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
     const direct = onStream(stream, headers, remoteAddress);
-    overdue.watchStream(stream, { headers, openEnded: isOpenEnded(headers), direct });
+    overdue.watchStream(stream, { headers, streaming: streamingOf(headers), direct });
     if (direct) return;
     stream.once('wantTrailers', () => letGo(stream));
     for (const listener of ordinary) listener.call(session, stream, headers, ...more);

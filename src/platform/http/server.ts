@@ -15,7 +15,7 @@ import { routesOf } from './gateway/routes.js';
 import { errorHeaders } from './answer-headers.js';
 import { wasCut } from './call-facts.js';
 import { createHostCheck } from './hosts.js';
-import { answerLate, createIsOpenEnded } from './late.js';
+import { answerLate, createStreamingOf } from './late.js';
 import { createPort, type Port } from './port.js';
 import { correlationIdOf, createRequestLog } from './requests.js';
 import { restErrorBody, restStatus } from './rest-error.js';
@@ -95,7 +95,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       const limits = { maxHeaderBytes, maxHeaderCount, maxConcurrentStreams, requestTimeoutMs, connectionLimit };
       port = createPort({ log, tls, ...limits }, handler as RequestListener, {
         onStream: grpcUnary,
-        isOpenEnded: createIsOpenEnded(services),
+        streamingOf: createStreamingOf(services),
         onLate: answerLate,
         onWebSocket(request, socket, head) {
           if (!webSockets.serves(request.url)) return false;
