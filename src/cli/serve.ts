@@ -31,7 +31,7 @@ async function serve(values: Readonly<Record<string, unknown>>): Promise<number>
   stderr.text(banner(app.url));
 
   const reason = await Promise.race([told, app.failed]);
-  const failed = !/^SIG/.test(reason);
+  const failed = !reason.startsWith('SIG');
   if (failed) log.error('failed', { message: reason });
   log.info('stopping', { reason });
   await app.stop();

@@ -7,6 +7,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { AppError } from '../../errors.js';
 import type { Log } from '../log.js';
 import { admissionKey, registerServices } from '../rpc/connect-routes.js';
+import { acceptedCompression } from '../rpc/compression.js';
 import type { Dispatch } from '../rpc/dispatch.js';
 import { binaryReadOptions, jsonReadOptions } from '../rpc/limits.js';
 import type { Service } from '../rpc/methods.js';
@@ -152,6 +153,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       routes: (router) => registerServices(router, services, dispatch),
       contextValues: ({ admission }) => createContextValues().set(admissionKey, admission),
       readMaxBytes: maxMessageBytes,
+      acceptCompression: [...acceptedCompression],
       maxTimeoutMs,
       binaryOptions: binaryReadOptions,
       jsonOptions: jsonReadOptions,

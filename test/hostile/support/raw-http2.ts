@@ -27,6 +27,8 @@ export interface RawHttp2 {
   pause(): void;
   /** Waits for a frame, past or future. Rejects when the connection ends first. */
   frame(look: (frame: Frame) => boolean): Promise<Frame>;
+  /** Leaves without a word. */
+  leave(): void;
   /** Everything that came before the server closed the connection. */
   closed(): Promise<readonly Frame[]>;
 }
@@ -77,6 +79,7 @@ export async function connectHttp2(
   return {
     send: (...bytes) => void (socket.writable && socket.write(Buffer.concat(bytes))),
     pause: () => void socket.pause(),
+    leave: () => void socket.destroy(),
     async frame(look) {
       for (;;) {
         const found = received.find(look);
