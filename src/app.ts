@@ -17,6 +17,7 @@ import { createApiDocs } from './platform/http/api-docs.js';
 import { createHealth } from './platform/http/health.js';
 import { createHttpServer } from './platform/http/server.js';
 import { tlsFilesOf } from './platform/http/tls.js';
+import { createIdempotency } from './platform/idempotency/idempotency.js';
 import { createIds } from './platform/ids.js';
 import { createRateLimiter } from './platform/limits/rate-limit.js';
 import { createLifecycle, type Lifecycle } from './platform/lifecycle.js';
@@ -119,6 +120,15 @@ async function compose(
   const limits = { all: config.rateLimit, writes: config.rateLimitWrites };
   const isLimited = limits.all !== undefined || limits.writes !== undefined;
   const limiter = isLimited ? createRateLimiter(limits, { db, clock, log }) : undefined;
+  const idempotency = createIdempotency({
+    db,
+    clock,
+    wakeups,
+    log,
+    stopping: lifecycle.stopping,
+    pollMs: config.pollInterval,
+  });
+
   const policy = createPolicy(grants);
   const services = [
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
@@ -132,6 +142,7 @@ async function compose(
     maxTimeoutMs,
     limiter,
     onRefused: (refusal) => audit.refused(refusal),
+    idempotency,
   });
   const http = await createHttpServer({
     services,
@@ -154,7 +165,7 @@ async function compose(
   const url = await http.listen(config.host, config.port);
 
   // Together: where the database does not answer, each waits for as long as it may.
-  const background = [jobs, events, audit, tokens.recogniser, ...(limiter === undefined ? [] : [limiter])];
+  const background = [jobs, events, audit, tokens.recogniser, idempotency, ...(limiter === undefined ? [] : [limiter])];
   lifecycle.onStop('background work', async () => void (await Promise.all(background.map((part) => part.stop()))));
   lifecycle.onStop('http', () => http.close(config.shutdownGrace));
   await wakeups.start();
@@ -162,6 +173,7 @@ async function compose(
   jobs.start();
   audit.start();
   limiter?.start();
+  idempotency.start();
   return { url, failed, reload: () => http.reload(), stop: () => lifecycle.stop() };
 }
 

@@ -3,6 +3,7 @@ import { jobs } from './0001-jobs.js';
 import { events } from './0002-events.js';
 import { access } from './0003-access.js';
 import { rateLimits } from './0004-rate-limits.js';
+import { idempotency } from './0005-idempotency.js';
 
 /** Every step of the schema, oldest first. */
-export const migrations: readonly Migration[] = [jobs, events, access, rateLimits];
+export const migrations: readonly Migration[] = [jobs, events, access, rateLimits, idempotency];

@@ -2,6 +2,7 @@ import type { AppError } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
+import type { Keep } from '../../platform/idempotency/keep.js';
 import { createLoop, type Loop } from '../../platform/loop.js';
 import type { Log } from '../../platform/log.js';
 import { within } from '../../platform/within.js';
@@ -19,11 +20,15 @@ export interface ClaimRequest extends Demand {
 
 /**
  * Claims jobs for all workers of this server. Workers that want the same kinds are served by one statement, so that they
- * do not contend for the head of the queue; servers among each other skip the rows that the other is just taking.
+ * do not contend for the head of the queue; servers among each other skip the rows that the other is just taking. A claim with a
+ * `keep` has a transaction of its own, after the others.
  */
 export interface Claimer {
-  /** Answers as soon as there is a job, or [] after the wait. What was claimed for a caller who has gone is put back. */
-  claim(request: ClaimRequest, signal: AbortSignal): Promise<ClaimedJob[]>;
+  /**
+   * Answers as soon as there is a job, or [] after the wait. What was claimed for a caller who has gone is put back, unless it is
+   * kept for the caller to ask again.
+   */
+  claim(request: ClaimRequest, signal: AbortSignal, keep?: Keep<ClaimedJob[]>): Promise<ClaimedJob[]>;
   start(): void;
   /** Resolves when what was claimed for those who have gone is back. */
   stop(): Promise<void>;
@@ -51,6 +56,7 @@ const stopMs = 3000;
 interface Waiter {
   readonly request: ClaimRequest;
   readonly signal: AbortSignal;
+  readonly keep: Keep<ClaimedJob[]> | undefined;
   readonly answer: (jobs: ClaimedJob[]) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -106,7 +112,7 @@ export function createClaimer({ db, clock, wakeups, log, stopping, appended, pol
       line.again = false;
       // After the callbacks of this turn: workers that become free together ask together.
       await new Promise(setImmediate);
-      await claimFor(line);
+      await claimForAll(line);
     } while (line.again && line.waiters.size > 0);
     line.running = false;
     if (line.waiters.size === 0) {
@@ -115,31 +121,55 @@ export function createClaimer({ db, clock, wakeups, log, stopping, appended, pol
     }
   }
 
-  async function claimFor(line: Line): Promise<void> {
+  async function claimForAll(line: Line): Promise<void> {
+    const waiters = [...line.waiters];
+    const together = waiters.filter(({ keep }) => keep === undefined);
+    let more = together.length === 0 || (await claimFor(line, together));
+    for (const waiter of waiters) {
+      if (waiter.keep === undefined) continue;
+      // Where the one before found nothing, this one would not either.
+      if (more) more = await claimFor(line, [waiter]);
+      else deliver(line, waiter, [], false);
+    }
+  }
+
+  /** For waiters who share a statement, or a single one who keeps the answer. Answers whether there may be more. */
+  async function claimFor(line: Line, waiters: readonly Waiter[]): Promise<boolean> {
     const asked: Waiter[] = [];
     const demands: Demand[] = [];
     let room = maxPerStatement;
-    for (const waiter of line.waiters) {
+    for (const waiter of waiters) {
       if (room === 0) break;
       const max = Math.min(waiter.request.max, room);
       room -= max;
       asked.push(waiter);
       demands.push({ ...waiter.request, max });
     }
-    if (asked.length === 0) return;
     try {
-      const { claimed, met, stale } = await claimJobs(db, line.kinds, demands, clock.now());
+      const { claimed, met, stale } = await claim(line.kinds, demands, waiters[0]?.keep);
       if (claimed.some((jobs) => jobs.length > 0)) appended();
       asked.forEach((waiter, index) => deliver(line, waiter, claimed[index] ?? [], stale));
       // All that was asked for was there, so there may be more for the others.
       if (met || stale) line.again = true;
       if (line.kinds.length > 1 && line.again) announceOthers(line.kinds);
+      return met || stale;
     } catch (error) {
       for (const waiter of asked) {
         line.waiters.delete(waiter);
         waiter.fail(error);
       }
+      return true;
     }
+  }
+
+  function claim(kinds: readonly string[], demands: readonly Demand[], keep: Keep<ClaimedJob[]> | undefined) {
+    if (keep === undefined) return claimJobs(db, kinds, demands, clock.now());
+    return db.transaction(async (tx) => {
+      const claims = await claimJobs(tx, kinds, demands, clock.now());
+      const [jobs = []] = claims.claimed;
+      if (jobs.length > 0) await keep(tx, jobs);
+      return claims;
+    });
   }
 
   /** A claim of several kinds locks more rows for a moment than it takes; a server that skipped them looks again. */
@@ -149,7 +179,7 @@ export function createClaimer({ db, clock, wakeups, log, stopping, appended, pol
 
   function deliver(line: Line, waiter: Waiter, jobs: ClaimedJob[], askAgain: boolean): void {
     if (!line.waiters.has(waiter)) {
-      if (jobs.length > 0) track(giveBack(jobs, waiter.request.origin));
+      if (jobs.length > 0 && waiter.keep === undefined) track(giveBack(jobs, waiter.request.origin));
       return;
     }
     if (jobs.length === 0 && (askAgain || waiter.request.waitMs > 0)) return;
@@ -177,7 +207,7 @@ export function createClaimer({ db, clock, wakeups, log, stopping, appended, pol
   });
 
   return {
-    claim(request, signal) {
+    claim(request, signal, keep) {
       if (stopping.aborted || signal.aborted || request.max === 0) return Promise.resolve([]);
       const line = lineOf(request.kinds);
       return new Promise<ClaimedJob[]>((resolve, reject) => {
@@ -192,6 +222,7 @@ export function createClaimer({ db, clock, wakeups, log, stopping, appended, pol
         const waiter: Waiter = {
           request,
           signal,
+          keep,
           answer: (jobs) => settle(() => resolve(jobs)),
           fail: (error) => settle(() => reject(error as AppError)),
         };

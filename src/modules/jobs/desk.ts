@@ -1,5 +1,6 @@
 import { AppError, invalidField } from '../../errors.js';
 import { isId } from '../../platform/ids.js';
+import type { Keep } from '../../platform/idempotency/keep.js';
 import type { Json } from '../../platform/json.js';
 import type { Origin } from '../events/index.js';
 import { checkedJsonText, jobError, type JobError, type JobState, jsonText, limits } from './jobs.js';
@@ -19,24 +20,21 @@ export type FailInput = Leased & {
 
 /** Takes workers' reports as they came in, checks each, and files it. Every way to report comes through here. */
 export interface Desk {
-  complete(input: CompleteInput, origin: Origin): Promise<void>;
+  complete(input: CompleteInput, origin: Origin, keep?: Keep<void>): Promise<void>;
   /** Answers what became of each, in order; never rejects. */
   completeAll(inputs: readonly CompletedInput[], origin: Origin): Promise<readonly (void | Error)[]>;
-  fail(input: FailInput, origin: Origin): Promise<JobState>;
-  heartbeat(input: HeartbeatInput): Promise<Renewal>;
+  fail(input: FailInput, origin: Origin, keep?: Keep<JobState>): Promise<JobState>;
+  heartbeat(input: HeartbeatInput, keep?: Keep<Renewal>): Promise<Renewal>;
   held(input: HeldInput): Promise<Renewal>;
   release(input: Leased, origin: Origin): Promise<void>;
 }
 
 export function createDesk(reports: Reports): Desk {
   return {
-    async complete(input, origin) {
+    async complete(input, origin, keep) {
       const { result = null } = input;
-      await reports.complete({
-        ...checkLease(input),
-        origin,
-        result: result === null ? undefined : jsonText('result', result, limits.payloadBytes),
-      });
+      const text = result === null ? undefined : jsonText('result', result, limits.payloadBytes);
+      await reports.complete({ ...checkLease(input), origin, result: text }, keep);
     },
     async completeAll(inputs, origin) {
       const outcomes: (void | Error)[] = [];
@@ -56,14 +54,14 @@ export function createDesk(reports: Reports): Desk {
       stored.forEach((outcome, place) => (outcomes[places[place] ?? 0] = outcome));
       return outcomes;
     },
-    async fail(input, origin) {
+    async fail(input, origin, keep) {
       const error = jobError(input.error);
-      return reports.fail({ ...checkLease(input), origin, error, retryable: input.retryable ?? false });
+      return reports.fail({ ...checkLease(input), origin, error, retryable: input.retryable ?? false }, keep);
     },
-    async heartbeat(input) {
+    async heartbeat(input, keep) {
       const progress =
         input.progress === undefined ? undefined : jsonText('progress', input.progress, limits.progressBytes);
-      return reports.heartbeat({ ...checkLease(input), progress });
+      return reports.heartbeat({ ...checkLease(input), progress }, keep);
     },
     async held(input) {
       const progress = givenJson('progress_json', input.progressJson, limits.progressBytes);

@@ -1,7 +1,8 @@
 import type { Clock } from '../../platform/clock.js';
-import { createBatcher } from '../../platform/db/batcher.js';
-import type { Db } from '../../platform/db/db.js';
+import { type Db, joinTransaction, type Queries } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
+import { createWriter } from '../../platform/db/writer.js';
+import type { Keep } from '../../platform/idempotency/keep.js';
 import type { Origin } from '../events/index.js';
 import { queuedTopic } from './claimer.js';
 import { afterFailure, type AfterFailure, type JobError, type JobState, refusal } from './jobs.js';
@@ -19,15 +20,16 @@ export type Renewal = { readonly leaseExpiresAt: Date } | { readonly canceled: t
 
 /**
  * What workers report on the jobs they hold. Reports of many workers share one statement and one commit; each is judged by
- * itself and answered after the commit. Each rejects with `not_found`, `lease_lost` or `invalid_state`.
+ * itself and answered after the commit. Each rejects with `not_found`, `lease_lost` or `invalid_state`. One with a `keep` has a
+ * transaction of its own.
  */
 export interface Reports {
-  complete(report: Completion): Promise<void>;
+  complete(report: Completion, keep?: Keep<void>): Promise<void>;
   /** Many at once: answers what became of each, in order, and never rejects. */
   completeAll(reports: readonly Completion[]): Promise<readonly (void | Error)[]>;
   /** Answers the state the job is in now: scheduled (another attempt) or error. */
-  fail(report: Failure): Promise<JobState>;
-  heartbeat(report: Heartbeat): Promise<Renewal>;
+  fail(report: Failure, keep?: Keep<JobState>): Promise<JobState>;
+  heartbeat(report: Heartbeat, keep?: Keep<Renewal>): Promise<Renewal>;
   release(report: Release): Promise<void>;
 }
 
@@ -49,31 +51,36 @@ export function createReports({ db, clock, wakeups, random, onScheduled, appende
   }
 
   /** Judges the reports that found no running job under their lease. */
-  async function judge<O>(missed: readonly Leased[], to: JobState, repeat: O): Promise<(report: Leased) => O | Error> {
-    const found = await findLeases(db, [...new Set(missed.map(({ id }) => id))]);
+  async function judge<O>(
+    on: Queries,
+    missed: readonly Leased[],
+    to: JobState,
+    repeat: O,
+  ): Promise<(report: Leased) => O | Error> {
+    const found = await findLeases(on, [...new Set(missed.map(({ id }) => id))]);
     return (report) => refusal(report.id, found.get(report.id), report.leaseToken, to) ?? repeat;
   }
 
-  const completions = createBatcher<Completion, void>({
+  const completions = createWriter<Completion, void>(db, {
     maxItems: 1000,
     maxInFlight: 2,
     weigh: ({ result }) => result?.length ?? 0,
     maxWeight: 4 * 1024 * 1024,
-    run: async (reports) => {
-      const done = await completeJobs(db, sortedById(reports), clock.now());
-      if (done.size > 0) changed();
-      if (done.size === reports.length) return reports.map(() => undefined);
+    run: async (reports, on) => {
+      const done = await completeJobs(on, sortedById(reports), clock.now());
+      const committed = (): void => void (done.size > 0 && changed());
+      if (done.size === reports.length) return { outputs: reports.map(() => undefined), committed };
       const missed = reports.filter((report) => !done.has(report));
-      const verdict = await judge<void>(missed, 'done', undefined);
-      return reports.map((report) => (done.has(report) ? undefined : verdict(report)));
+      const verdict = await judge<void>(on, missed, 'done', undefined);
+      return { outputs: reports.map((report) => (done.has(report) ? undefined : verdict(report))), committed };
     },
   });
 
-  const failures = createBatcher<Failure, JobState>({
+  const failures = createWriter<Failure, JobState>(db, {
     maxItems: 500,
     maxInFlight: 1,
-    run: async (reports) => {
-      const outcomes = await db.transaction(async (tx) => {
+    run: async (reports, on) => {
+      const outcomes = await joinTransaction(on, async (tx) => {
         // A repetition in the same batch is left out: it gets the answer to the first.
         const byLease = new Map(reports.toReversed().map((report) => [keyOf(report), report]));
         const now = clock.now();
@@ -93,52 +100,60 @@ export function createReports({ db, clock, wakeups, random, onScheduled, appende
         if (settled.length > 0) await settleFailures(tx, settled, now);
         return new Map<string, AfterFailure>(settled.map((outcome) => [keyOf(outcome), outcome]));
       });
-      if (outcomes.size > 0) changed();
-      if ([...outcomes.values()].some(({ state }) => state === 'scheduled')) onScheduled();
       const missed = reports.filter((report) => !outcomes.has(keyOf(report)));
-      const verdict = missed.length > 0 ? await judge<JobState>(missed, 'error', 'error') : undefined;
-      return reports.map((report) => outcomes.get(keyOf(report))?.state ?? verdict?.(report) ?? 'error');
+      const verdict = missed.length > 0 ? await judge<JobState>(on, missed, 'error', 'error') : undefined;
+      const outputs = reports.map((report) => outcomes.get(keyOf(report))?.state ?? verdict?.(report) ?? 'error');
+      const committed = (): void => {
+        if (outcomes.size > 0) changed();
+        if ([...outcomes.values()].some(({ state }) => state === 'scheduled')) onScheduled();
+      };
+      return { outputs, committed };
     },
   });
 
-  const heartbeats = createBatcher<Heartbeat, Renewal>({
+  const heartbeats = createWriter<Heartbeat, Renewal>(db, {
     maxItems: 500,
     maxInFlight: 1,
-    run: async (reports) => {
-      const renewed = await renewLeases(db, sortedById(reports), clock.now());
-      if (reports.some(({ id, progress }) => progress !== undefined && renewed.has(id))) wakeups.notify(changedTopic);
+    run: async (reports, on) => {
+      const renewed = await renewLeases(on, sortedById(reports), clock.now());
       const isRenewed = ({ id, leaseToken }: Leased): boolean => renewed.get(id)?.leaseToken === leaseToken;
       const missed = reports.filter((report) => !isRenewed(report));
-      const verdict = missed.length > 0 ? await judge<Renewal>(missed, 'canceled', { canceled: true }) : undefined;
-      return reports.map((report): Renewal | Error => {
+      const verdict = missed.length > 0 ? await judge<Renewal>(on, missed, 'canceled', { canceled: true }) : undefined;
+      const outputs = reports.map((report): Renewal | Error => {
         const lease = isRenewed(report) ? renewed.get(report.id) : undefined;
         return lease === undefined
           ? (verdict?.(report) ?? { canceled: true })
           : { leaseExpiresAt: lease.leaseExpiresAt };
       });
+      const committed = (): void => {
+        if (reports.some(({ id, progress }) => progress !== undefined && renewed.has(id))) wakeups.notify(changedTopic);
+      };
+      return { outputs, committed };
     },
   });
 
-  const releases = createBatcher<Release, void>({
+  const releases = createWriter<Release, void>(db, {
     maxItems: 500,
     maxInFlight: 1,
-    run: async (reports) => {
-      const released = await releaseJobs(db, sortedById(reports), clock.now());
-      for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
-      if (released.length > 0) changed();
+    run: async (reports, on) => {
+      const released = await releaseJobs(on, sortedById(reports), clock.now());
       const tokens = new Map(released.map(({ id, token }) => [id, token]));
       const isReleased = ({ id, leaseToken }: Leased): boolean => tokens.get(id) === leaseToken;
       const missed = reports.filter((report) => !isReleased(report));
-      const verdict = missed.length > 0 ? await judge<void>(missed, 'queued', undefined) : undefined;
-      return reports.map((report) => (isReleased(report) ? undefined : verdict?.(report)));
+      const verdict = missed.length > 0 ? await judge<void>(on, missed, 'queued', undefined) : undefined;
+      const committed = (): void => {
+        for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
+        if (released.length > 0) changed();
+      };
+      return { outputs: reports.map((report) => (isReleased(report) ? undefined : verdict?.(report))), committed };
     },
   });
 
   return {
-    complete: (report) => completions.submit(report),
-    completeAll: (reports) => completions.submitAll(reports),
-    fail: (report) => failures.submit(report),
-    heartbeat: (report) => heartbeats.submit(report),
+    complete: completions.submit,
+    completeAll: completions.submitAll,
+    fail: failures.submit,
+    heartbeat: heartbeats.submit,
     release: (report) => releases.submit(report),
   };
 }

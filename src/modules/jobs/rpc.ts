@@ -1,11 +1,13 @@
 import { JobService } from '../../../gen/muster/v1/jobs_pb.js';
 import { AppError } from '../../errors.js';
+import { keeping } from '../../platform/idempotency/keep.js';
 import type { Call } from '../../platform/rpc/call.js';
 import { errorInfo } from '../../platform/rpc/connect-error.js';
 import { type Service, service } from '../../platform/rpc/methods.js';
 import { originOf } from '../events/index.js';
 import type { CompletedInput, CompleteInput, FailInput, HeartbeatInput, HeldInput } from './desk.js';
-import { checkInteger, type ClaimedJob, type SubmitInput } from './jobs.js';
+import { checkInteger, type ClaimedJob, type Job, type SubmitInput } from './jobs.js';
+import type { Renewal } from './reports.js';
 import { type ClaimInput, claimRequest, type Jobs, type ListInput } from './service.js';
 import type { Leased } from './store.js';
 import type { WorkInput, WorkOutput } from './work-stream.js';
@@ -13,20 +15,16 @@ import type { WorkInput, WorkOutput } from './work-stream.js';
 /** JobService on the wire. Inputs are what the codec made of the messages of jobs.proto. */
 export function createJobRpc(jobs: Jobs): Service {
   return service(JobService, {
-    createJob: (input: SubmitInput, call: Call) => jobs.submit(input, originOf(call)),
+    createJob: (input: SubmitInput, call: Call) => jobs.submit(input, originOf(call), call.keep),
     getJob: async ({ id }: { id: string }) => ({ job: await jobs.get(id) }),
     listJobs: (input: ListInput) => jobs.list(input),
-    cancelJob: ({ id }: { id: string }, call: Call) => jobs.cancel(id, originOf(call)),
-    claimJobs: async (input: ClaimInput, call: Call) => ({
-      jobs: await jobs.claim(input, originOf(call), call.signal),
-    }),
-    async heartbeatJob(input: HeartbeatInput) {
-      const renewal = await jobs.heartbeat(input);
-      if ('canceled' in renewal) return { cancelRequested: true };
-      return { cancelRequested: false, leaseExpiresAt: renewal.leaseExpiresAt };
-    },
-    completeJob: async (input: CompleteInput, call: Call) => ({ job: await jobs.complete(input, originOf(call)) }),
-    failJob: async (input: FailInput, call: Call) => ({ job: await jobs.fail(input, originOf(call)) }),
+    cancelJob: ({ id }: { id: string }, call: Call) => jobs.cancel(id, originOf(call), call.keep),
+    claimJobs: (input: ClaimInput, call: Call) =>
+      keeping(call, claimedJobs, (keep) => jobs.claim(input, originOf(call), call.signal, keep)),
+    heartbeatJob: (input: HeartbeatInput, call: Call) => keeping(call, renewed, (keep) => jobs.heartbeat(input, keep)),
+    completeJob: (input: CompleteInput, call: Call) =>
+      keeping(call, ended, (keep) => jobs.complete(input, originOf(call), keep)),
+    failJob: (input: FailInput, call: Call) => keeping(call, ended, (keep) => jobs.fail(input, originOf(call), keep)),
     async *work(inputs: AsyncIterable<WorkMessage>, call: Call) {
       for await (const output of jobs.work(checked(inputs), originOf(call), call.signal))
         yield onWire(output, call.correlationId);
@@ -35,6 +33,19 @@ export function createJobRpc(jobs: Jobs): Service {
       for await (const job of jobs.watch(id, call.signal)) yield { job };
     },
   });
+}
+
+function claimedJobs(jobs: readonly ClaimedJob[]) {
+  return { jobs };
+}
+
+function renewed(renewal: Renewal) {
+  if ('canceled' in renewal) return { cancelRequested: true };
+  return { cancelRequested: false, leaseExpiresAt: renewal.leaseExpiresAt };
+}
+
+function ended(job: Job) {
+  return { job };
 }
 
 interface WorkMessage {

@@ -1,8 +1,9 @@
 import { AppError, invalidField } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
 import { createBatcher } from '../../platform/db/batcher.js';
-import type { Db } from '../../platform/db/db.js';
+import type { Db, Tx } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
+import { type Keep, writeOnce } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
 import type { Log } from '../../platform/log.js';
 import type { Origin } from '../events/index.js';
@@ -16,11 +17,12 @@ import {
   invalidTransition,
   isTerminal,
   type Job,
+  type JobState,
   type JobStatus,
   type SubmitInput,
 } from './jobs.js';
 import { createReports, type Renewal } from './reports.js';
-import { cancelJob, findJobs } from './store.js';
+import { cancelJob, findJobs, forgetCanceled } from './store.js';
 import { listJobs } from './store-list.js';
 import { createSubmitter, type Submitted } from './submitter.js';
 import { changedTopic, createWatcher, stoppedTopic } from './watcher.js';
@@ -51,16 +53,21 @@ export interface ClaimInput {
   readonly waitSec?: Optional<number>;
 }
 
+export interface Canceled {
+  readonly id: string;
+  readonly status: 'canceled';
+}
+
 /** The use cases of jobs. Everything rejects with AppErrors that name the field at fault. */
 export interface Jobs {
-  submit(input: SubmitInput, origin: Origin): Promise<Submitted>;
+  submit(input: SubmitInput, origin: Origin, keep?: Keep<Submitted>): Promise<Submitted>;
   get(id: string): Promise<Job>;
   list(input: ListInput): Promise<{ readonly jobs: readonly Job[]; readonly nextCursor: string | undefined }>;
-  cancel(id: string, origin: Origin): Promise<{ readonly id: string; readonly status: JobStatus }>;
-  claim(input: ClaimInput, origin: Origin, signal: AbortSignal): Promise<ClaimedJob[]>;
-  heartbeat(input: HeartbeatInput): Promise<Renewal>;
-  complete(input: CompleteInput, origin: Origin): Promise<Job>;
-  fail(input: FailInput, origin: Origin): Promise<Job>;
+  cancel(id: string, origin: Origin, keep?: Keep<Canceled>): Promise<Canceled>;
+  claim(input: ClaimInput, origin: Origin, signal: AbortSignal, keep?: Keep<ClaimedJob[]>): Promise<ClaimedJob[]>;
+  heartbeat(input: HeartbeatInput, keep?: Keep<Renewal>): Promise<Renewal>;
+  complete(input: CompleteInput, origin: Origin, keep?: Keep<Job>): Promise<Job>;
+  fail(input: FailInput, origin: Origin, keep?: Keep<Job>): Promise<Job>;
   work(inputs: AsyncIterable<WorkInput>, origin: Origin, signal: AbortSignal): AsyncIterable<WorkOutput>;
   watch(id: string, signal: AbortSignal): AsyncIterable<Job>;
   start(): void;
@@ -99,8 +106,14 @@ export function createJobs(deps: JobsDeps): Jobs {
     return job;
   }
 
-  async function cancel(id: string, origin: Origin) {
-    const was = isId('job', id) ? await cancelJob(db, id, clock.now(), origin) : undefined;
+  async function cancel(id: string, origin: Origin, keep?: Keep<Canceled>): Promise<Canceled> {
+    const canceled: Canceled = { id, status: 'canceled' };
+    const keepChange = async (tx: Tx, was: JobState | undefined): Promise<void> => {
+      if (was !== undefined) await keep?.(tx, canceled);
+    };
+    const was = isId('job', id)
+      ? await writeOnce(db, keep && keepChange, (on) => cancelJob(on, id, clock.now(), origin))
+      : undefined;
     if (was === undefined) {
       const { status } = await get(id);
       if (status !== 'canceled') throw invalidTransition(id, status, 'canceled');
@@ -109,8 +122,9 @@ export function createJobs(deps: JobsDeps): Jobs {
       appended();
       wakeups.notify(changedTopic);
       if (was === 'running') wakeups.notify(stoppedTopic);
+      else await forgetCanceled(db, id);
     }
-    return { id, status: 'canceled' as const };
+    return canceled;
   }
 
   async function* watch(id: string, signal: AbortSignal): AsyncIterable<Job> {
@@ -155,14 +169,14 @@ export function createJobs(deps: JobsDeps): Jobs {
       return { jobs: page, nextCursor: last && cursorOf(last.id) };
     },
     cancel,
-    claim: async (input, origin, signal) => claimer.claim({ ...claimRequest(input), origin }, signal),
+    claim: async (input, origin, signal, keep) => claimer.claim({ ...claimRequest(input), origin }, signal, keep),
     heartbeat: desk.heartbeat,
-    async complete(input, origin) {
-      await desk.complete(input, origin);
+    async complete(input, origin, keep) {
+      await desk.complete(input, origin, keepJob(input.id, keep));
       return get(input.id);
     },
-    async fail(input, origin) {
-      const state = await desk.fail(input, origin);
+    async fail(input, origin, keep) {
+      const state = await desk.fail(input, origin, keepJob(input.id, keep));
       log.info('job_failed', { job_id: input.id, reason: input.error?.code, retry: state === 'scheduled' });
       return get(input.id);
     },
@@ -176,6 +190,16 @@ export function createJobs(deps: JobsDeps): Jobs {
     async stop() {
       await Promise.all([housekeeping.stop(), claimer.stop(), watcher.stop()]);
     },
+  };
+}
+
+/** Keeps the job as it is at the end of the transaction. */
+function keepJob(id: string, keep: Keep<Job> | undefined): Keep<unknown> | undefined {
+  if (keep === undefined) return undefined;
+  return async (tx) => {
+    const [job] = await findJobs(tx, [id]);
+    if (job === undefined) throw notFound(id);
+    await keep(tx, job);
   };
 }
 

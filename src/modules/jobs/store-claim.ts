@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Db, Statement } from '../../platform/db/db.js';
+import type { Queries, Statement } from '../../platform/db/db.js';
 import type { ClaimedJob } from './jobs.js';
 import { JsonText } from '../../platform/json.js';
 import { appendMany, type Origin, originParams } from '../events/index.js';
@@ -106,7 +106,7 @@ type ClaimedRow = Pick<
  * is worth asking again.
  */
 export async function claimJobs(
-  db: Db,
+  on: Queries,
   kinds: readonly string[],
   demands: readonly Demand[],
   now: Date,
@@ -115,7 +115,7 @@ export async function claimJobs(
   const origins = originParams(demands.map(({ origin }) => origin));
   const leaseTokens = demands.map(() => randomUUID());
   const upTo = demands.map(({ max }) => (total += max));
-  const rows = await db.query<ClaimRow>(kinds.length === 1 ? claimOneKind : claimManyKinds, [
+  const rows = await on.query<ClaimRow>(kinds.length === 1 ? claimOneKind : claimManyKinds, [
     kinds,
     demands.map(({ workerId }) => workerId),
     demands.map(({ leaseSec }) => leaseSec),

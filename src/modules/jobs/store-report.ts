@@ -1,4 +1,4 @@
-import type { Db, Statement, Tx } from '../../platform/db/db.js';
+import type { Queries, Statement, Tx } from '../../platform/db/db.js';
 import { appendMany, appendSame, type Origin, originParams } from '../events/index.js';
 import type { AfterFailure } from './jobs.js';
 import { type Leased, stateIs } from './store.js';
@@ -24,12 +24,12 @@ const complete: Statement = {
 
 /** Answers those of the reports that completed their job. */
 export async function completeJobs<R extends Leased & { readonly result: string | undefined; readonly origin: Origin }>(
-  db: Db,
+  on: Queries,
   reports: readonly R[],
   now: Date,
 ): Promise<ReadonlySet<R>> {
   const origins = originParams(reports.map(({ origin }) => origin));
-  const rows = await db.query<{ n: number }>(complete, [
+  const rows = await on.query<{ n: number }>(complete, [
     reports.map(({ id }) => id),
     reports.map(({ leaseToken }) => leaseToken),
     reports.map(({ result }) => result ?? null),
@@ -57,11 +57,11 @@ export interface RenewedLease {
 
 /** Answers the leases that were renewed, by job. */
 export async function renewLeases(
-  db: Db,
+  on: Queries,
   reports: readonly (Leased & { readonly progress: string | undefined })[],
   now: Date,
 ): Promise<ReadonlyMap<string, RenewedLease>> {
-  const rows = await db.query<{ id: string; lease_token: string; lease_expires_at: Date }>(heartbeat, [
+  const rows = await on.query<{ id: string; lease_token: string; lease_expires_at: Date }>(heartbeat, [
     reports.map(({ id }) => id),
     reports.map(({ leaseToken }) => leaseToken),
     reports.map(({ progress }) => progress ?? null),
@@ -91,12 +91,12 @@ const release: Statement = {
 
 /** Puts jobs back that were not begun, as if they had not been claimed. Answers them with the tokens they had. */
 export function releaseJobs(
-  db: Db,
+  on: Queries,
   reports: readonly (Leased & { readonly origin: Origin })[],
   now: Date,
 ): Promise<{ id: string; kind: string; token: string }[]> {
   const origins = originParams(reports.map(({ origin }) => origin));
-  return db.query(release, [
+  return on.query(release, [
     reports.map(({ id }) => id),
     reports.map(({ leaseToken }) => leaseToken),
     now.toISOString(),

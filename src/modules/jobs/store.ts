@@ -1,4 +1,4 @@
-import type { Db, Statement } from '../../platform/db/db.js';
+import type { Db, Queries, Statement } from '../../platform/db/db.js';
 import { JsonText } from '../../platform/json.js';
 import { appendEach, type Origin, originParams } from '../events/index.js';
 import { type Job, type JobState, type NewJob, statusOf } from './jobs.js';
@@ -130,7 +130,7 @@ const inserts = {
 } satisfies Record<string, Statement>;
 
 /** Inserts the jobs and answers the ids of those that were not there yet under their idempotency key. */
-export async function insertJobs(db: Db, jobs: readonly IdentifiedJob[], now: Date): Promise<ReadonlySet<string>> {
+export async function insertJobs(on: Queries, jobs: readonly IdentifiedJob[], now: Date): Promise<ReadonlySet<string>> {
   const keyed = jobs.some((job) => job.idempotencyKey !== undefined);
   const one = jobs.length === 1;
   const origins = originParams(jobs.map(({ origin }) => origin));
@@ -149,7 +149,7 @@ export async function insertJobs(db: Db, jobs: readonly IdentifiedJob[], now: Da
     jobs.map((job) => JSON.stringify(queuedFields(job, now))),
   ];
   const statement = keyed ? (one ? inserts.oneKeyed : inserts.manyKeyed) : one ? inserts.one : inserts.many;
-  const rows = await db.query<{ id: string }>(statement, [
+  const rows = await on.query<{ id: string }>(statement, [
     ...columns.map((column) => (one ? column[0] : column)),
     now.toISOString(),
     ...origins.values,
@@ -184,14 +184,14 @@ export interface KeyedRow {
   readonly request_hash: Buffer;
 }
 
-export function findByKeys(db: Db, keys: readonly string[]): Promise<KeyedRow[]> {
-  return db.query(byKey, [keys]);
+export function findByKeys(on: Queries, keys: readonly string[]): Promise<KeyedRow[]> {
+  return on.query(byKey, [keys]);
 }
 
 const byIds: Statement = { name: 'jobs_by_ids', text: `SELECT ${jobColumns} FROM jobs j WHERE j.id = ANY($1)` };
 
-export async function findJobs(db: Db, ids: readonly string[]): Promise<Job[]> {
-  return (await db.query<JobRow>(byIds, [ids])).map(jobOf);
+export async function findJobs(on: Queries, ids: readonly string[]): Promise<Job[]> {
+  return (await on.query<JobRow>(byIds, [ids])).map(jobOf);
 }
 
 /** A report under a lease. */
@@ -212,8 +212,8 @@ export interface Lease {
 }
 
 /** The state and lease of each job that exists. */
-export async function findLeases(db: Db, ids: readonly string[]): Promise<ReadonlyMap<string, Lease>> {
-  const rows = await db.query<{
+export async function findLeases(on: Queries, ids: readonly string[]): Promise<ReadonlyMap<string, Lease>> {
+  const rows = await on.query<{
     id: string;
     state: JobState;
     lease_token: string | null;
@@ -256,18 +256,22 @@ const forget: Statement = {
     DELETE FROM jobs_scheduled s USING job WHERE s.run_at = job.run_at AND s.id = job.id`,
 };
 
-/**
- * Answers the state it was in, or undefined when there was nothing to cancel. What waits for the job is cleared away in a
- * second transaction: a claim locks the rows in the other order, and a claim that comes in between finds the job canceled.
- */
-export async function cancelJob(db: Db, id: string, now: Date, origin: Origin): Promise<JobState | undefined> {
+/** Answers the state it was in, or undefined when there was nothing to cancel. Call `forgetCanceled` when it is committed. */
+export async function cancelJob(on: Queries, id: string, now: Date, origin: Origin): Promise<JobState | undefined> {
   const fields = JSON.stringify({ status: 'canceled', finished_at: now });
-  const [row] = await db.query<{ was: JobState }>(cancel, [
+  const [row] = await on.query<{ was: JobState }>(cancel, [
     id,
     now.toISOString(),
     fields,
     ...originParams([origin]).values,
   ]);
-  if (row !== undefined && row.was !== 'running') await db.query(forget, [id]);
   return row?.was;
+}
+
+/**
+ * Clears away what waits for a canceled job. In a transaction after that of the cancel: a claim locks the rows in the other order, and
+ * a claim that comes in between finds the job canceled.
+ */
+export async function forgetCanceled(db: Db, id: string): Promise<void> {
+  await db.query(forget, [id]);
 }

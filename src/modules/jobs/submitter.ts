@@ -1,8 +1,9 @@
 import { AppError } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
-import { createBatcher } from '../../platform/db/batcher.js';
 import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
+import { createWriter } from '../../platform/db/writer.js';
+import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
 import type { Origin } from '../events/index.js';
 import { queuedTopic } from './claimer.js';
@@ -29,24 +30,27 @@ export interface SubmitterDeps {
 /** Stores new jobs, those of concurrent callers in one statement and one commit. Rejects with what newJob throws, or
  * `conflict` for another request under the same idempotency key. */
 export function createSubmitter({ db, clock, newId, wakeups, onScheduled, appended }: SubmitterDeps) {
-  const inserts = createBatcher<IdentifiedJob, Submitted>({
+  const inserts = createWriter<IdentifiedJob, Submitted>(db, {
     maxItems: 500,
     maxInFlight: 2,
     weigh: ({ payload }) => payload.length,
     maxWeight: 4 * 1024 * 1024,
-    run: async (jobs) => {
-      const inserted = await insertJobs(db, jobs, clock.now());
-      if (inserted.size > 0) appended();
-      announce(jobs.filter(({ id }) => inserted.has(id)));
+    run: async (jobs, on) => {
+      const inserted = await insertJobs(on, jobs, clock.now());
       const keys = jobs.flatMap((job) =>
         inserted.has(job.id) || job.idempotencyKey === undefined ? [] : [job.idempotencyKey],
       );
       const known = new Map<string, KeyedRow>();
-      if (keys.length > 0) for (const row of await findByKeys(db, keys)) known.set(row.idempotency_key, row);
-      return jobs.map((job) => {
+      if (keys.length > 0) for (const row of await findByKeys(on, keys)) known.set(row.idempotency_key, row);
+      const outputs = jobs.map((job): Submitted | Error => {
         if (inserted.has(job.id)) return { id: job.id, kind: job.kind, status: 'queued' };
         return firstAnswer(job, known.get(job.idempotencyKey ?? ''));
       });
+      const committed = (): void => {
+        if (inserted.size > 0) appended();
+        announce(jobs.filter(({ id }) => inserted.has(id)));
+      };
+      return { outputs, committed };
     },
   });
 
@@ -62,8 +66,8 @@ export function createSubmitter({ db, clock, newId, wakeups, onScheduled, append
   }
 
   return {
-    async submit(input: SubmitInput, origin: Origin): Promise<Submitted> {
-      return inserts.submit({ ...newJob(input, clock.now()), id: newId('job'), origin });
+    async submit(input: SubmitInput, origin: Origin, keep?: Keep<Submitted>): Promise<Submitted> {
+      return inserts.submit({ ...newJob(input, clock.now()), id: newId('job'), origin }, keep);
     },
   };
 }

@@ -1,6 +1,7 @@
 import { AppError, invalidField } from '../../errors.js';
 import type { Principal } from '../../platform/auth/principal.js';
 import type { Tx } from '../../platform/db/db.js';
+import { type Keep, writeOnce } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
 import { appendEvents, type Origin } from '../events/index.js';
 import { changedTopic, createRecogniser, type Recogniser, type RecogniserDeps } from './recognise.js';
@@ -21,13 +22,20 @@ export interface ListInput {
   readonly cursor?: Optional<string>;
 }
 
+export type CreatedToken = Token & { readonly secret: string };
+
+export interface Ticket {
+  readonly ticket: string;
+  readonly expiresAt: Date;
+}
+
 /** The use cases of tokens. Everything rejects with AppErrors that name the field at fault. */
 export interface Tokens {
-  create(input: CreateInput, origin: Origin): Promise<Token & { readonly secret: string }>;
+  create(input: CreateInput, origin: Origin, keep?: Keep<CreatedToken>): Promise<CreatedToken>;
   get(id: string): Promise<Token>;
   list(input: ListInput): Promise<{ readonly tokens: readonly Token[]; readonly nextCursor: string | undefined }>;
-  revoke(id: string, origin: Origin): Promise<Token>;
-  createTicket(principal: Principal): Promise<{ readonly ticket: string; readonly expiresAt: Date }>;
+  revoke(id: string, origin: Origin, keep?: Keep<Token>): Promise<Token>;
+  createTicket(principal: Principal, keep?: Keep<Ticket>): Promise<Ticket>;
   /** Whether anybody could show a token. */
   anyUsable(): Promise<boolean>;
   readonly recogniser: Recogniser;
@@ -53,7 +61,7 @@ export function createTokens(deps: TokensDeps): Tokens {
   }
 
   return {
-    async create(input, origin) {
+    async create(input, origin, keep) {
       const now = clock.now();
       const asked = newToken(input, now);
       const secret = newSecret();
@@ -64,10 +72,14 @@ export function createTokens(deps: TokensDeps): Tokens {
         createdAt: now,
         revokedAt: undefined,
       };
-      await db.transaction((tx) => addToken(tx, token, secret, origin));
+      const created = { ...token, secret };
+      await db.transaction(async (tx) => {
+        await addToken(tx, token, secret, origin);
+        await keep?.(tx, created);
+      });
       log.info('token_created', { token_id: token.id, role: token.role });
       await changed();
-      return { ...token, secret };
+      return created;
     },
     get,
     async list({ limit, cursor }) {
@@ -78,7 +90,7 @@ export function createTokens(deps: TokensDeps): Tokens {
       const last = found.length > most ? tokens.at(-1) : undefined;
       return { tokens, nextCursor: last && Buffer.from(last.id).toString('base64url') };
     },
-    async revoke(id, origin) {
+    async revoke(id, origin, keep) {
       const now = clock.now();
       const revoked = isId('tok', id)
         ? await db.transaction(async (tx) => {
@@ -87,6 +99,7 @@ export function createTokens(deps: TokensDeps): Tokens {
             await advanceVersion(tx);
             const payload = { token_id: id, revoked_at: now };
             await appendEvents(tx, origin, now, [{ type: 'TokenRevoked', payload, restricted: true }]);
+            await keep?.(tx, token);
             return token;
           })
         : undefined;
@@ -95,12 +108,14 @@ export function createTokens(deps: TokensDeps): Tokens {
       await changed();
       return revoked;
     },
-    async createTicket(principal) {
+    async createTicket(principal, keep) {
       const now = clock.now();
       const expiresAt = new Date(now.getTime() + ticketMs);
       const ticket = newTicket();
-      await insertTicket(db, hashOf(ticket), principal, { expiresAt, now });
-      return { ticket, expiresAt };
+      return writeOnce(db, keep, async (on) => {
+        await insertTicket(on, hashOf(ticket), principal, { expiresAt, now });
+        return { ticket, expiresAt };
+      });
     },
     anyUsable: () => hasUsableToken(db, clock.now()),
     recogniser,

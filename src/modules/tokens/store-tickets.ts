@@ -1,5 +1,5 @@
 import type { Principal } from '../../platform/auth/principal.js';
-import type { Db, Statement } from '../../platform/db/db.js';
+import type { Db, Queries, Statement } from '../../platform/db/db.js';
 
 const insert: Statement = {
   name: 'tickets_insert',
@@ -11,12 +11,12 @@ const insert: Statement = {
 
 /** Also clears away those whose time is over. */
 export async function insertTicket(
-  db: Db,
+  on: Queries,
   hash: Buffer,
   principal: Principal,
   { expiresAt, now }: { readonly expiresAt: Date; readonly now: Date },
 ): Promise<void> {
-  await db.query(insert, [hash, JSON.stringify(principal), expiresAt.toISOString(), now.toISOString()]);
+  await on.query(insert, [hash, JSON.stringify(principal), expiresAt.toISOString(), now.toISOString()]);
 }
 
 const take: Statement = {

@@ -26,7 +26,17 @@ export interface Db {
 /** Runs statements of one transaction. Not a Db, so that what must be in a transaction can say so in its type. */
 export interface Tx {
   query<R>(statement: Statement, values: readonly unknown[]): Promise<R[]>;
+  /** Runs `told` when this transaction has been committed, before anybody else hears of it; never when that is unknown. */
+  afterCommit(told: () => void): void;
   readonly inTransaction: true;
+}
+
+/** What can run a statement, whether or not that is a transaction of its own. */
+export type Queries = Pick<Db, 'query'>;
+
+/** Runs `work` in the transaction that there is, or in one of its own. */
+export function joinTransaction<T>(on: Db | Tx, work: (tx: Tx) => Promise<T>): Promise<T> {
+  return 'inTransaction' in on ? work(on) : on.transaction(work);
 }
 
 export interface Database extends Db {
@@ -159,15 +169,20 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
     async transaction(work) {
       return retried(async () => {
         const client = await pool.connect();
+        const toTell: (() => void)[] = [];
         let broken: Error | undefined;
         try {
           await client.query('BEGIN');
           const result = await work({
             inTransaction: true,
+            afterCommit: (told) => void toTell.push(told),
             query: async <R>(statement: Statement, values: readonly unknown[]) =>
               (await client.query({ ...statement, values: values as unknown[] })).rows as R[],
           });
-          await client.query('COMMIT');
+          // What Postgres answers when a statement had failed, and `work` did not let the error through.
+          const { command } = await client.query('COMMIT');
+          if (command !== 'COMMIT') throw new Error(`a failed transaction cannot be committed: ${command}`);
+          for (const told of toTell) told();
           return result;
         } catch (error) {
           await client.query('ROLLBACK').catch((rollback: unknown) => {

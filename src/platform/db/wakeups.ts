@@ -106,7 +106,11 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
       let set = listeners.get(topic);
       if (set === undefined) listeners.set(topic, (set = new Set()));
       set.add(listener);
-      return () => void listeners.get(topic)?.delete(listener);
+      return () => {
+        set.delete(listener);
+        // Topics may be of one thing each, and there is no end of things.
+        if (set.size === 0 && listeners.get(topic) === set) listeners.delete(topic);
+      };
     },
     async start() {
       if (listen) connector.start();

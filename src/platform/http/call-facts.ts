@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Credentials } from '../auth/principal.js';
-import type { Admission, CallFacts, CallLife, Source } from '../rpc/call.js';
+import { type Admission, type CallFacts, type CallLife, type Keyed, replayedHeader, type Source } from '../rpc/call.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -40,7 +40,15 @@ export function callLifeOf(reply: FastifyReply, timeoutMs?: number): CallLife {
       if (reply.raw.destroyed) gone();
       else reply.raw.once('close', () => wasCut(reply) && gone());
     },
+    keyed: keyedOf(reply.request.raw.headers, (name) => void reply.header(name, 'true')),
   };
+}
+
+/** `tell` sets a header of the answer to `true`. */
+export function keyedOf(headers: IncomingHttpHeaders, tell: (header: string) => void): Keyed | undefined {
+  const key = headers['idempotency-key'];
+  // Sent twice they come as one, joined by a comma.
+  return key === undefined ? undefined : { key: String(key), onReplayed: () => tell(replayedHeader) };
 }
 
 /** The admission of a request that has been let in; nothing is served without. */

@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.js';
 import type { Credentials, Principal } from '../auth/principal.js';
+import type { Keep } from '../idempotency/keep.js';
 import type { Quota } from '../limits/rate-limit.js';
 
 /** By which way in a call came; the ledger calls it the source. */
@@ -40,7 +41,20 @@ export interface CallLife {
   readonly timeoutMs?: number | undefined;
   /** Runs `gone` when the caller has hung up; asked for only when somebody looks at the call's signal. */
   readonly onGone: (gone: () => void) => void;
+  /** Of a call that came with an Idempotency-Key. */
+  readonly keyed?: Keyed | undefined;
 }
+
+/** What a transport does for a call with an Idempotency-Key. */
+export interface Keyed {
+  /** As sent. */
+  readonly key: string;
+  /** Runs before the answer is sent, when it is that of an earlier call: the header `replayedHeader` says so. */
+  readonly onReplayed: () => void;
+}
+
+/** `true` on an answer that an earlier call under the same Idempotency-Key has been given already. */
+export const replayedHeader = 'idempotency-replayed';
 
 /** What a handler knows of the call it answers. */
 export interface Call {
@@ -49,10 +63,13 @@ export interface Call {
   readonly principal: Principal;
   /** Aborts when the caller has hung up or is no longer let in, or the deadline has passed. */
   readonly signal: AbortSignal;
+  /** For a write under an Idempotency-Key: keeps the method's answer in the transaction that decides the call (`keeping`). */
+  readonly keep: Keep<object> | undefined;
 }
 
 /** A call under way. The signal is made when first asked for, since most calls never look at it. */
 export class RunningCall implements Call {
+  keep: Keep<object> | undefined;
   readonly #admission: Admission;
   readonly #life: CallLife;
   #controller: AbortController | undefined;

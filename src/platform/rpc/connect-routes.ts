@@ -9,7 +9,8 @@ import {
 } from '@connectrpc/connect';
 import { create, type DescMessage, type DescService, type Message, toBinary } from '@bufbuild/protobuf';
 import { AppError, type ErrorKind } from '../../errors.js';
-import type { Admission, CallLife } from './call.js';
+import { keyHeader } from '../idempotency/request.js';
+import { type Admission, type CallLife, replayedHeader } from './call.js';
 import type { Codec, Plain } from './codec.js';
 import { toConnectError } from './connect-error.js';
 import type { Dispatch } from './dispatch.js';
@@ -119,8 +120,10 @@ async function* encodeAll(plains: AsyncIterable<Plain>, codec: Pick<Codec, 'enco
 function callOf(context: HandlerContext): { readonly admission: Admission; readonly life: CallLife } {
   const admission = context.values.get(admissionKey);
   if (admission === undefined) throw new Error('a call that nobody has let in');
+  const key = context.requestHeader.get(keyHeader);
   const life: CallLife = {
     timeoutMs: context.timeoutMs(),
+    keyed: key === null ? undefined : { key, onReplayed: () => context.responseHeader.set(replayedHeader, 'true') },
     onGone: (gone) => {
       const { signal } = context;
       // It also aborts at the deadline, which the dispatch tells as such.

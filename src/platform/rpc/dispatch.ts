@@ -1,11 +1,13 @@
-import { AppError } from '../../errors.js';
+import { AppError, invalidField } from '../../errors.js';
 import type { Authenticate } from '../auth/authenticate.js';
 import type { Policy } from '../auth/policy.js';
 import { localHuman } from '../auth/local.js';
 import type { Caller, Credentials, Principal } from '../auth/principal.js';
+import type { Idempotency } from '../idempotency/idempotency.js';
+import { keyHeader } from '../idempotency/request.js';
 import { addressSubject, type Quota, type RateLimiter, type Subject } from '../limits/rate-limit.js';
 import type { Log } from '../log.js';
-import { type Admission, type CallFacts, type CallLife, RunningCall } from './call.js';
+import { type Admission, type CallFacts, type CallLife, type Keyed, RunningCall } from './call.js';
 import type { Plain } from './codec.js';
 import type { Method } from './methods.js';
 
@@ -57,10 +59,12 @@ export interface DispatchDeps {
   readonly limiter?: RateLimiter | undefined;
   /** Told of everybody who is refused. */
   readonly onRefused?: ((refusal: Refusal) => void) | undefined;
+  /** Carries out writes that come with an Idempotency-Key; without it all keys are ignored. */
+  readonly idempotency?: Pick<Idempotency, 'answer'> | undefined;
 }
 
 export function createDispatch(deps: DispatchDeps): Dispatch {
-  const { authenticate, policy, log, maxTimeoutMs, limiter, onRefused } = deps;
+  const { authenticate, policy, log, maxTimeoutMs, limiter, onRefused, idempotency } = deps;
 
   async function admit(door: Door, facts: CallFacts): Promise<Admission> {
     let caller: Caller | undefined;
@@ -113,6 +117,13 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     });
   }
 
+  /** A read can be repeated without harm, so a key says nothing to it. */
+  function answer(method: Method, input: Plain, call: RunningCall, { keyed }: CallLife): Promise<Plain> {
+    return keyed === undefined || idempotency === undefined || !method.writes
+      ? (method.handler(input, call) as Promise<Plain>)
+      : answerUnderKey(method, input, call, keyed, idempotency);
+  }
+
   async function* stream(method: Method, input: unknown, admission: Admission, life: CallLife): AsyncIterable<Plain> {
     const call = new RunningCall(admission, life);
     const { timeoutMs } = life;
@@ -135,10 +146,10 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       const call = new RunningCall(admission, life);
       try {
         const { timeoutMs } = life;
-        if (timeoutMs === undefined) return (await method.handler(input, call)) as Plain;
+        if (timeoutMs === undefined) return await answer(method, input, call, life);
         const deadline = startDeadline(call, Math.min(timeoutMs, maxTimeoutMs));
         try {
-          return await deadline.orLate(() => method.handler(input, call) as Promise<Plain>);
+          return await deadline.orLate(() => answer(method, input, call, life));
         } finally {
           deadline.clear();
         }
@@ -149,7 +160,11 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       }
     },
     serverStream: stream,
-    bidiStream: stream,
+    bidiStream(method, inputs, admission, life) {
+      // It would promise what no stream can hold: its reports are many, and some are answered while others are sent.
+      if (life.keyed !== undefined) throw invalidField(keyHeader, 'is not for streams');
+      return stream(method, inputs, admission, life);
+    },
     fault,
   };
 }
@@ -157,6 +172,22 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
 /** Everybody on the server's own machine who needs no token is the same principal, so it is their addresses that count. */
 function subjectOf({ principal }: Caller, { remoteAddress }: Credentials): Subject {
   return principal.id === localHuman.id ? addressSubject(remoteAddress) : { scope: 'principal', id: principal.id };
+}
+
+async function answerUnderKey(
+  method: Method,
+  input: Plain,
+  call: RunningCall,
+  { key, onReplayed }: Keyed,
+  idempotency: Pick<Idempotency, 'answer'>,
+): Promise<Plain> {
+  const request = { key, principal: call.principal, method: method.path, input };
+  const { answer, replayed } = await idempotency.answer(request, call.signal, async (keep) => {
+    call.keep = keep;
+    return (await method.handler(input, call)) as Plain;
+  });
+  if (replayed) onReplayed();
+  return answer as Plain;
 }
 
 /** Ends with `deadline_exceeded` when the time is up, even while the handler waits for a caller who says nothing. */

@@ -18,7 +18,7 @@ export interface Method {
   /** `/muster.v1.JobService/GetJob` */
   readonly path: string;
   readonly scope: string;
-  /** Whether it may change something, as far as its descriptor tells. */
+  /** Whether it is unary and may change something, so that an Idempotency-Key means something to it. */
   readonly writes: boolean;
   readonly input: Codec;
   readonly output: Codec;
@@ -49,7 +49,7 @@ export function service<S extends DescService>(desc: S, handlers: Handlers<S>): 
       desc: method,
       path: `/${desc.typeName}/${method.name}`,
       scope,
-      writes: method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS && !isRead(method),
+      writes: writes(method),
       input: codecOf(method.input),
       output: codecOf(method.output),
       handler,
@@ -58,7 +58,6 @@ export function service<S extends DescService>(desc: S, handlers: Handlers<S>): 
   return { desc, methods };
 }
 
-/** A server stream only tells; protobuf has no idempotency level for that. */
-function isRead({ methodKind }: DescMethod): boolean {
-  return methodKind === 'server_streaming';
+function writes({ methodKind, idempotency }: DescMethod): boolean {
+  return methodKind === 'unary' && idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
 }

@@ -1,5 +1,4 @@
-import type { OutgoingHttpHeaders } from 'node:http';
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
@@ -10,7 +9,7 @@ import type { Dispatch } from '../../rpc/dispatch.js';
 import { binaryReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
 import { type AnswerHeaders, errorHeaders, quotaHeaders } from '../answer-headers.js';
-import { credentialsOf } from '../call-facts.js';
+import { credentialsOf, keyedOf } from '../call-facts.js';
 import type { CheckHost } from '../hosts.js';
 import { letGo } from '../let-go.js';
 import type { StreamListener } from '../port.js';
@@ -91,6 +90,7 @@ function serve(
           if (stream.aborted) gone();
           else stream.once('aborted', gone);
         },
+        keyed: keyedOf(headers, (name) => (answerHeaders[name] = 'true')),
       };
       const input = method.input.decode(read(method, body, deps.maxMessageBytes));
       const output = await deps.dispatch.unary(method, input, admission, life);

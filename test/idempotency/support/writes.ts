@@ -1,0 +1,115 @@
+import type { DescMessage } from '@bufbuild/protobuf';
+import { routesOf } from '../../../src/platform/http/gateway/routes.js';
+import { enumWords } from '../../../src/platform/rpc/words.js';
+import { declaredStubs } from '../../support/declared-services.js';
+import { rest, type RestAnswer } from '../../support/rest.js';
+
+/** A request as REST has it, its path's fields included: snake_case, documented words. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Calls as somebody who has shown who it is. */
+export interface Caller {
+  readonly headers: Readonly<Record<string, string>>;
+  post<T>(path: string, body: unknown): Promise<T>;
+}
+
+/** The methods that change something, each with what makes a request of it that does. A test fails for one that is missing. */
+export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>>> = {
+  'JobService/CreateJob': async () => ({ kind: 'build', payload: { deep: [1, { b: -0.5, a: 'é' }] }, priority: 1 }),
+  'JobService/CancelJob': async (caller) => ({ id: (await queued(caller)).id }),
+  'JobService/ClaimJobs': async (caller) => {
+    const { kind } = await queued(caller);
+    return { worker_id: 'w', kinds: [kind], max: 2, wait_sec: 20 };
+  },
+  'JobService/HeartbeatJob': async (caller) => ({ ...(await claimed(caller)), progress: { step: 1 } }),
+  'JobService/CompleteJob': async (caller) => ({ ...(await claimed(caller)), result: ['é', 1e21] }),
+  'JobService/FailJob': async (caller) => ({
+    ...(await claimed(caller)),
+    error: { code: 'boom', message: 'It broke.' },
+    retryable: true,
+  }),
+  'TokenService/CreateToken': async () => ({ role: 'worker', name: 'w', expires_at: '2099-01-01T00:00:00Z' }),
+  'TokenService/RevokeToken': async (caller) => ({
+    id: (await caller.post<{ id: string }>('/api/tokens', { role: 'viewer', name: 'v' })).id,
+  }),
+  'TokenService/CreateTicket': async () => ({}),
+};
+
+let kinds = 0;
+
+async function queued(caller: Caller): Promise<{ id: string; kind: string }> {
+  kinds += 1;
+  return caller.post('/v1/jobs', { kind: `kind${kinds}`, payload: [kinds], max_attempts: 3 });
+}
+
+async function claimed(caller: Caller): Promise<{ id: string; lease_token: string }> {
+  const { kind } = await queued(caller);
+  const jobs = await caller.post<{ id: string; lease_token: string }[]>('/v1/jobs/claim', {
+    worker_id: 'w',
+    kinds: [kind],
+  });
+  const [{ id, lease_token } = { id: '', lease_token: '' }] = jobs;
+  return { id, lease_token };
+}
+
+/** Somebody with the first token of this server's database. */
+export async function createCaller(url: string): Promise<Caller> {
+  const { json } = await rest(url, 'POST', '/api/tokens', { role: 'human', name: 'tester' });
+  const { secret } = json as { secret: string };
+  return callerAt(url, secret);
+}
+
+export function callerAt(url: string, secret: string): Caller {
+  const headers = { authorization: `Bearer ${secret}` };
+  return {
+    headers,
+    async post<T>(path: string, body: unknown): Promise<T> {
+      const answer = await rest(url, 'POST', path, body, headers);
+      if (answer.status >= 300) throw new Error(`POST ${path}: ${answer.status} ${answer.text}`);
+      return answer.json as T;
+    },
+  };
+}
+
+/** The names of all methods that are declared to change something. */
+export async function declaredWrites(): Promise<readonly string[]> {
+  return (await declaredStubs())
+    .flatMap(({ methods }) => methods)
+    .flatMap(({ writes: does, desc }) => (does ? [`${desc.parent.name}/${desc.name}`] : []))
+    .sort();
+}
+
+type Headers = Readonly<Record<string, string>>;
+
+/** Makes the call over REST. */
+export async function overRest(url: string, name: string, fields: Fields, headers: Headers): Promise<RestAnswer> {
+  const route = routesOf(await declaredStubs()).find(({ rpc }) => rpc.path === `/muster.v1.${name}`);
+  if (route === undefined) throw new Error(`${name} has no REST path`);
+  const body: Record<string, unknown> = { ...fields };
+  const path = route.template.source.replace(/\{(\w+)\}/g, (_, field: string) => {
+    const { [field]: value } = body;
+    delete body[field];
+    return encodeURIComponent(String(value));
+  });
+  return rest(url, route.method, path, route.body === 'none' ? undefined : body, headers);
+}
+
+/** Makes the call over Connect with JSON. */
+export async function overRpc(url: string, name: string, fields: Fields, headers: Headers): Promise<RestAnswer> {
+  const method = (await declaredStubs())
+    .flatMap(({ methods }) => methods)
+    .find(({ path }) => path === `/muster.v1.${name}`);
+  if (method === undefined) throw new Error(`there is no ${name}`);
+  return rest(url, 'POST', `/muster.v1.${name}`, protoJson(method.desc.input, fields), headers);
+}
+
+/** With the words of enums as protobuf's JSON has them; it takes names in snake_case. */
+function protoJson(desc: DescMessage, fields: Fields): Fields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => {
+      const field = desc.fields.find((each) => each.name === name);
+      const number = field?.fieldKind === 'enum' ? enumWords(field.enum).toNumber(String(value)) : undefined;
+      return [name, number ?? value];
+    }),
+  );
+}
