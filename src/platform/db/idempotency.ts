@@ -20,19 +20,23 @@ export interface NewClaim extends Claim {
 
 const take: Statement = {
   name: 'idempotency_take',
-  text: `WITH ${quickly}
-    INSERT INTO idempotency_keys AS k (id, request_hash, claim, claimed_until, created_at)
-    SELECT $1, $2, $3, $4, $5 FROM quick
-    ON CONFLICT (id) DO UPDATE SET request_hash = excluded.request_hash, claim = excluded.claim,
-      claimed_until = excluded.claimed_until, created_at = excluded.created_at, answer = NULL
-    WHERE k.claimed_until < $5
-      AND (k.created_at <= $6 OR (k.answer IS NULL AND k.request_hash = excluded.request_hash))
-    RETURNING true`,
+  text: `WITH ${quickly}, free AS MATERIALIZED (
+      SELECT id FROM idempotency_keys WHERE id = $1 AND claimed_until < $5
+        AND (created_at <= $6 OR (answer IS NULL AND request_hash = $2))
+      FOR UPDATE SKIP LOCKED
+    ), taken AS (
+      UPDATE idempotency_keys k SET request_hash = $2, claim = $3, claimed_until = $4, created_at = $5, answer = NULL
+      FROM free, quick WHERE k.id = free.id RETURNING k.id
+    ), added AS (
+      INSERT INTO idempotency_keys (id, request_hash, claim, claimed_until, created_at)
+      SELECT $1, $2, $3, $4, $5 FROM quick ON CONFLICT (id) DO NOTHING RETURNING id
+    )
+    SELECT id FROM taken UNION ALL SELECT id FROM added`,
 };
 
 /**
  * Claims a key that is new, or was first used at `expired` or before, or whose claim for the same request has lapsed without an answer.
- * Answers whether it did.
+ * Answers whether it did. Waits for nobody: a key whose answer is just being written is not free, however long that takes.
  */
 export async function takeKey(db: Db, claim: NewClaim, now: Date, expired: Date): Promise<boolean> {
   const rows = await db.query(take, [
