@@ -50,9 +50,9 @@ export function createContract(document: OpenApi): Contract {
       const told = Object.keys(responseOf(closed, documented).headers ?? {});
       const missing = told
         // Sent only when there is something to tell.
-        .filter((name) => name !== 'Link' && !headers.has(name))
+        .filter((name) => name !== 'Link' && name !== 'Idempotency-Replayed' && !headers.has(name))
         .map((name) => `the header ${name} is missing`);
-      const surplus = ['Location', 'Link', 'Retry-After']
+      const surplus = ['Location', 'Link', 'Retry-After', 'Idempotency-Replayed']
         .filter((name) => headers.has(name) && !told.includes(name))
         .map((name) => `the header ${name} is not documented`);
       return [...missing, ...surplus, ...faults(`${target}/content/application~1json/schema`, json)];

@@ -17,6 +17,7 @@ const about = `One HTTP port for REST, Connect, gRPC and gRPC-Web. This document
 - What is unset is \`null\` in an answer; every documented field is printed. A request may leave fields out; a field or query parameter that does not exist is refused and named.
 - Times are RFC 3339, answered in UTC with milliseconds.
 - Lists come in pages. The \`Link\` header of a page that is not the last leads to the next one.
+- Requests that change something take an \`Idempotency-Key\`: repeated under the same one they are carried out once, and answered alike.
 - Every answer carries \`X-Correlation-Id\`, which finds the request in the server's log.`;
 
 /** The OpenAPI document of everything that these services answer over REST. Throws when two messages claim one name. */
@@ -65,6 +66,7 @@ function operationOf(route: Route, nth: number, schemas: Schemas): Operation {
     parameters: [
       ...(route.websocket ? [] : parametersOf(route, schemas)),
       ...(route.stream === undefined || route.websocket ? [] : [{ $ref: '#/components/parameters/LastEventId' }]),
+      ...(route.rpc.writes ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
       { $ref: '#/components/parameters/CorrelationId' },
     ],
     ...(body !== undefined && { requestBody: content(body) }),
@@ -79,6 +81,7 @@ function success(route: Route, schemas: Schemas): Response {
     headers: {
       ...(route.location !== undefined && { Location: { $ref: '#/components/headers/Location' } }),
       ...(paged && { Link: { $ref: '#/components/headers/Link' } }),
+      ...(route.rpc.writes && { 'Idempotency-Replayed': { $ref: '#/components/headers/IdempotencyReplayed' } }),
       'X-Correlation-Id': { $ref: '#/components/headers/CorrelationId' },
     },
     ...bodyOf(route, schemas),
@@ -115,6 +118,13 @@ function components(schemas: Schemas): Components {
           'The id of the last event that was seen, as EventSource sends it when it comes back; it wins over the query.',
         schema: { type: 'string', pattern: '^\\d{1,15}$' },
       },
+      IdempotencyKey: {
+        name: 'Idempotency-Key',
+        in: 'header',
+        description:
+          'Makes it safe to send the request again: the same request under the same key is carried out once, and answered alike for 24 hours; another request under it is `conflict`. Best a random UUID.',
+        schema: { type: 'string', pattern: '^[\\x20-\\x7e]{1,255}$' },
+      },
       CorrelationId: {
         name: 'X-Correlation-Id',
         in: 'header',
@@ -129,6 +139,11 @@ function components(schemas: Schemas): Components {
         schema: { type: 'string' },
       },
       Location: { description: 'Where the new resource is.', schema: { type: 'string', format: 'uri-reference' } },
+      IdempotencyReplayed: {
+        description:
+          '`true` on an answer that an earlier request under the same Idempotency-Key was given; else not sent.',
+        schema: { type: 'string', const: 'true' },
+      },
       Link: {
         description: 'The next page: `<path?query>; rel="next"`. Not sent with the last page.',
         schema: { type: 'string' },
