@@ -11,6 +11,7 @@ import type { Keep } from '../../src/platform/idempotency/keep.js';
 import { createLog } from '../../src/platform/log.js';
 import { createTestDatabase } from '../support/database.js';
 import { soon, until } from '../support/until.js';
+import { holdAnswers } from './support/hold.js';
 
 interface Request {
   readonly key: string;
@@ -117,6 +118,23 @@ describe('a claim that lapses', () => {
     expect(await slow).toEqual({ answer: { what: 'slow' }, replayed: false });
     expect(await soon('the twin', twin)).toEqual({ answer: { what: 'slow' }, replayed: true });
     expect(await done()).toEqual(['slow']);
+  });
+
+  test('while its answer is just being written is not waited for by anything that holds a connection', async () => {
+    const { database, clock, first, second, done } = await setUp();
+    const hold = await holdAnswers(database, 'writing');
+    // As many as a server has connections.
+    const keys = ['1', '2', '3'];
+    const slow = keys.map((key) => first.answer(first.does(key), { key }));
+    await hold.standing(keys.length);
+    clock.advance(15_001);
+    const twins = keys.map((key) => second.answer(second.does('twin'), { key }));
+    for (let n = 0; n < 20; n += 1) await second.db.now();
+    await hold.letGo();
+    const answers = keys.map((key) => ({ what: key }));
+    expect(await Promise.all(slow)).toEqual(answers.map((answer) => ({ answer, replayed: false })));
+    expect(await Promise.all(twins)).toEqual(answers.map((answer) => ({ answer, replayed: true })));
+    expect((await done()).sort()).toEqual(keys);
   });
 
   test('is nobody’s for another request', async () => {

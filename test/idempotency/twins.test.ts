@@ -63,8 +63,8 @@ test('a claim that waits for work is one claim: its twins get the same jobs unde
   const { id } = await jobs.submit({ kind: 'build' });
   const answers = await Promise.all(claims);
   expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
-  const [held, ...others] = answers[0]?.json as { id: string; lease_token: string }[];
-  expect([held?.id, ...others]).toEqual([id]);
+  const [held] = answers.flatMap(({ json }) => json as { id: string; lease_token: string }[]);
+  expect(held?.id).toBe(id);
   expect(await jobs.complete({ id, lease_token: held?.lease_token ?? '' })).toMatchObject({ attempts: 1 });
 });
 

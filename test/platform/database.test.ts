@@ -37,6 +37,42 @@ function createBarrier(all: number): () => Promise<void> {
 }
 
 describe('a transaction', () => {
+  test('tells of its commit when it has been committed, once, and before anybody else', async () => {
+    const { database, db } = await setUp();
+    const told: unknown[] = [];
+    let runs = 0;
+    const result = await db.transaction(async (tx) => {
+      runs += 1;
+      tx.afterCommit(() => told.push('first', runs));
+      tx.afterCommit(() => told.push('second', runs));
+      await tx.query(increment, [1]);
+      if (runs === 1) throw Object.assign(new Error('again'), { code: '40001' });
+      expect(told).toEqual([]);
+      return 'result';
+    });
+    expect([result, ...told]).toEqual(['result', 'first', 2, 'second', 2]);
+    const failing = db.transaction(async (tx) => {
+      tx.afterCommit(() => told.push('never'));
+      throw new Error('not today');
+    });
+    await expect(failing).rejects.toThrow('not today');
+    expect(told).not.toContain('never');
+    expect(await counters(database)).toEqual([1, 0]);
+  });
+
+  test('that goes on after a statement has failed is not taken for committed', async () => {
+    const { database, db } = await setUp();
+    let told = false;
+    const careless = db.transaction(async (tx) => {
+      tx.afterCommit(() => (told = true));
+      await tx.query(increment, [1]);
+      await tx.query({ name: 'wrong', text: 'SELECT 1 / 0' }, []).catch(() => undefined);
+    });
+    await expect(careless).rejects.toThrow('a failed transaction cannot be committed: ROLLBACK');
+    expect(told).toBe(false);
+    expect(await counters(database)).toEqual([0, 0]);
+  });
+
   test('that dies in a deadlock is run again', async () => {
     const { database, db } = await setUp();
     const both = createBarrier(2);

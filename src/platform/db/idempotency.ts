@@ -18,6 +18,7 @@ export interface NewClaim extends Claim {
   readonly until: Date;
 }
 
+/** ON CONFLICT alone would wait for whoever is just writing to a row that is there. */
 const take: Statement = {
   name: 'idempotency_take',
   text: `WITH ${quickly}, free AS MATERIALIZED (
@@ -29,7 +30,8 @@ const take: Statement = {
       FROM free, quick WHERE k.id = free.id RETURNING k.id
     ), added AS (
       INSERT INTO idempotency_keys (id, request_hash, claim, claimed_until, created_at)
-      SELECT $1, $2, $3, $4, $5 FROM quick ON CONFLICT (id) DO NOTHING RETURNING id
+      SELECT $1, $2, $3, $4, $5 FROM quick WHERE NOT EXISTS (SELECT FROM idempotency_keys WHERE id = $1)
+      ON CONFLICT (id) DO NOTHING RETURNING id
     )
     SELECT id FROM taken UNION ALL SELECT id FROM added`,
 };
