@@ -29,7 +29,7 @@ const request: Request = {
 const day = 24 * 3600_000;
 
 /** Two servers' worth of the mechanism on one database, and a table for what is done. */
-async function setUp() {
+async function setUp({ pollMs = 10, listen = false } = {}) {
   const database = await createTestDatabase();
   onTestFinished(() => database.drop());
   const log = createLog('silent');
@@ -39,8 +39,9 @@ async function setUp() {
     const db = createDatabase(connection, { poolSize: 3, log, ownSessions: true });
     onTestFinished(() => db.close());
     const stopping = new AbortController();
-    const wakeups = createWakeups({ connection, db, log, listen: false });
-    const idempotency = createIdempotency({ db, clock, wakeups, log, stopping: stopping.signal, pollMs: 10 });
+    const wakeups = createWakeups({ connection, db, log, listen });
+    onTestFinished(() => wakeups.stop());
+    const idempotency = createIdempotency({ db, clock, wakeups, log, stopping: stopping.signal, pollMs });
     const answer = (work: (keep: Keep<object>) => Promise<object>, given: Partial<Request> = {}, signal = never) =>
       idempotency.answer({ ...request, ...given }, signal, work);
     /** Does something and keeps that it has. */
@@ -54,7 +55,7 @@ async function setUp() {
           return { what };
         });
       };
-    return { db, idempotency, stopping, answer, does };
+    return { db, wakeups, idempotency, stopping, answer, does };
   });
   const [first, second] = servers;
   if (first === undefined || second === undefined) throw new Error('there are two');
@@ -137,6 +138,24 @@ describe('a claim that lapses', () => {
     expect((await done()).sort()).toEqual(keys);
   });
 
+  test('lets its slow holder write nothing into what the key has become', async () => {
+    const { clock, first, second, done } = await setUp();
+    const { passed, open } = gate();
+    const slow = first.answer(first.does('slow', passed));
+    await until('the key is claimed', async () => (await first.db.query(claimed, [])).length === 1);
+    clock.advance(15_001);
+    const failing = second.answer(() => Promise.reject(new AppError('invalid_state', 'Not now.')));
+    await expect(failing).rejects.toMatchObject({ kind: 'invalid_state' });
+    const other = gate();
+    const next = second.answer(second.does('next', other.passed), { input: { a: 2 } });
+    await until('the key is claimed anew', async () => (await first.db.query(claimed, [])).length === 1);
+    open();
+    await expect(slow).rejects.toMatchObject({ kind: 'conflict' });
+    other.open();
+    expect(await next).toEqual({ answer: { what: 'next' }, replayed: false });
+    expect(await done()).toEqual(['next']);
+  });
+
   test('is nobody’s for another request', async () => {
     const { clock, first, second } = await setUp();
     const left = first.answer(() => new Promise(() => undefined));
@@ -148,6 +167,10 @@ describe('a claim that lapses', () => {
 });
 
 const claimed = { name: 'claimed', text: 'SELECT FROM idempotency_keys' };
+const listening = {
+  name: 'listening',
+  text: `SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`,
+};
 
 describe('what is remembered', () => {
   test('is the answer of a call that changed nothing, too', async () => {
@@ -214,6 +237,26 @@ describe('what is remembered', () => {
     expect(await done()).toEqual([]);
   });
 
+  test('is never changed again, not even by a transaction that outlives its call', async () => {
+    const { first, done } = await setUp();
+    const { passed, open } = gate();
+    let late: Promise<unknown> = Promise.resolve();
+    const early = await first.answer(async (keep) => {
+      late = first
+        .does(
+          'late',
+          passed,
+        )(keep)
+        .catch((error: unknown) => error);
+      return { what: 'early' };
+    });
+    expect(early).toEqual({ answer: { what: 'early' }, replayed: false });
+    open();
+    expect(await late).toBeInstanceOf(Error);
+    expect(await done()).toEqual([]);
+    expect(await first.answer(first.does('again'))).toEqual({ answer: { what: 'early' }, replayed: true });
+  });
+
   test('can be read by nobody who has not got the key, which is nowhere', async () => {
     const { database, first } = await setUp();
     const secret = randomUUID();
@@ -267,8 +310,23 @@ describe('twins', () => {
     expect(runs).toBe(2);
   });
 
+  test('on another server learn of the answer when it is there, long before they would look', async () => {
+    const { first, second } = await setUp({ pollMs: 600_000, listen: true });
+    await Promise.all([first.wakeups.start(), second.wakeups.start()]);
+    await until('both listen', async () => (await first.db.query(listening, [])).length === 2);
+    const { passed, open } = gate();
+    const slow = first.answer(first.does('slow', passed));
+    await until('the key is claimed', async () => (await first.db.query(claimed, [])).length === 1);
+    const twin = second.answer(second.does('twin'));
+    // It has looked twice, and waits.
+    await until('the twin has looked', () => second.db.pool.total > 0 && second.db.pool.idle === second.db.pool.total);
+    open();
+    expect(await slow).toMatchObject({ replayed: false });
+    expect(await soon('the twin', twin)).toEqual({ answer: { what: 'slow' }, replayed: true });
+  });
+
   test('who wait leave when their caller does, and when the server stops', async () => {
-    const { first, second } = await setUp();
+    const { first, second } = await setUp({ pollMs: 600_000 });
     const { passed, open } = gate();
     const slow = first.answer(first.does('slow', passed));
     await until('the key is claimed', async () => (await first.db.query(claimed, [])).length === 1);
