@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { AppError } from '../../src/errors.js';
 import { migrations } from '../../src/migrations/index.js';
 import { createManualClock } from '../../src/platform/clock.js';
-import { createDatabase } from '../../src/platform/db/db.js';
+import { createDatabase, type Db, type Statement } from '../../src/platform/db/db.js';
 import { migrate } from '../../src/platform/db/migrate.js';
 import { createWakeups } from '../../src/platform/db/wakeups.js';
 import { createIdempotency } from '../../src/platform/idempotency/idempotency.js';
@@ -41,7 +41,21 @@ async function setUp({ pollMs = 10, listen = false } = {}) {
     const stopping = new AbortController();
     const wakeups = createWakeups({ connection, db, log, listen });
     onTestFinished(() => wakeups.stop());
-    const idempotency = createIdempotency({ db, clock, wakeups, log, stopping: stopping.signal, pollMs });
+    let looks = 0;
+    const watched: Db = {
+      transaction: db.transaction,
+      async query<R>(statement: Statement, values: readonly unknown[]) {
+        const rows = await db.query<R>(statement, values);
+        if (statement.name === 'idempotency_find') looks += 1;
+        return rows;
+      },
+    };
+    /** Resolves when somebody waits for another server: who has looked, has begun to listen, and has looked again. */
+    const waits = async (): Promise<void> => {
+      const before = looks;
+      await until('a twin waits', () => looks >= before + 2);
+    };
+    const idempotency = createIdempotency({ db: watched, clock, wakeups, log, stopping: stopping.signal, pollMs });
     const answer = (work: (keep: Keep<object>) => Promise<object>, given: Partial<Request> = {}, signal = never) =>
       idempotency.answer({ ...request, ...given }, signal, work);
     /** Does something and keeps that it has. */
@@ -55,7 +69,7 @@ async function setUp({ pollMs = 10, listen = false } = {}) {
           return { what };
         });
       };
-    return { db, wakeups, idempotency, stopping, answer, does };
+    return { db, wakeups, idempotency, stopping, answer, does, waits };
   });
   const [first, second] = servers;
   if (first === undefined || second === undefined) throw new Error('there are two');
@@ -318,8 +332,7 @@ describe('twins', () => {
     const slow = first.answer(first.does('slow', passed));
     await until('the key is claimed', async () => (await first.db.query(claimed, [])).length === 1);
     const twin = second.answer(second.does('twin'));
-    // It has looked twice, and waits.
-    await until('the twin has looked', () => second.db.pool.total > 0 && second.db.pool.idle === second.db.pool.total);
+    await second.waits();
     open();
     expect(await slow).toMatchObject({ replayed: false });
     expect(await soon('the twin', twin)).toEqual({ answer: { what: 'slow' }, replayed: true });
@@ -334,11 +347,15 @@ describe('twins', () => {
     const here = first.answer(first.does('twin'), {}, gone.signal);
     const there = second.answer(second.does('twin'), {}, gone.signal);
     const behind = second.answer(second.does('twin'));
+    await second.waits();
     gone.abort();
+    const behindWaits = second.waits();
     await expect(here).rejects.toMatchObject({ kind: 'canceled' });
     await expect(there).rejects.toMatchObject({ kind: 'canceled' });
+    // It was not its caller who left, so that it looks for itself.
+    await behindWaits;
     second.stopping.abort();
-    await expect(behind).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(soon('the one behind', behind)).rejects.toMatchObject({ kind: 'unavailable' });
     open();
     expect(await slow).toMatchObject({ replayed: false });
   });
