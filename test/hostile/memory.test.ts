@@ -57,10 +57,11 @@ async function burst(url: string, big: string): Promise<void> {
         '\r\n',
       ].join('\r\n'),
     );
-    await new Promise((resolve) => pinging.socket.once('data', resolve));
+    // On a busy machine it may be late, and closed.
+    await new Promise((resolve) => pinging.socket.once('data', resolve).once('close', resolve));
     pinging.socket.pause();
     const ping = Buffer.concat([Buffer.of(0x89, 0xfd, 0, 0, 0, 0), Buffer.alloc(125, 'p')]);
-    pinging.write(Buffer.concat(Array<Buffer>(20_000).fill(ping)));
+    if (pinging.socket.writable) pinging.write(Buffer.concat(Array<Buffer>(20_000).fill(ping)));
     // What is no request, and what is far more than it looks.
     const noise = await connectRaw(url);
     noise.write(Buffer.alloc(100_000, 'x'));
@@ -77,7 +78,9 @@ async function burst(url: string, big: string): Promise<void> {
         method: 'POST',
         headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
         body: bomb,
-      }).then((response) => response.text()),
+      })
+        .then((response) => response.text())
+        .catch(() => undefined),
     );
   }
   await Promise.all(all);
@@ -91,7 +94,7 @@ test.runIf(process.platform === 'linux')(
     onTestFinished(() => database.drop());
     const server = startServer({
       databaseUrl: database.url,
-      env: { MUSTER_REQUEST_TIMEOUT: '1s', MUSTER_CONNECTION_LIMIT: 'off' },
+      env: { MUSTER_REQUEST_TIMEOUT: '3s', MUSTER_CONNECTION_LIMIT: 'off' },
     });
     const url = await server.ready();
     const { json } = await rest(url, 'POST', '/v1/jobs', { kind: 'big', payload: 'x'.repeat(100_000) });
@@ -106,4 +109,5 @@ test.runIf(process.platform === 'linux')(
     expect(Math.min(...later) - Math.max(...first)).toBeLessThan(150 * mib);
     expect(server.lines.filter(({ level }) => level === 'ERROR')).toEqual([]);
   },
+  180_000,
 );
