@@ -15,6 +15,7 @@ import { migrate } from './platform/db/migrate.js';
 import { createWakeups } from './platform/db/wakeups.js';
 import { createApiDocs } from './platform/http/api-docs.js';
 import { createHealth } from './platform/http/health.js';
+import { createMetricsRoute } from './platform/http/metrics-route.js';
 import { createHttpServer } from './platform/http/server.js';
 import { tlsFilesOf } from './platform/http/tls.js';
 import { createIdempotency } from './platform/idempotency/idempotency.js';
@@ -23,8 +24,9 @@ import { createRateLimiter } from './platform/limits/rate-limit.js';
 import { createLifecycle, type Lifecycle } from './platform/lifecycle.js';
 import type { Log } from './platform/log.js';
 import { createLoop } from './platform/loop.js';
+import { createMetrics, type Metrics } from './platform/metrics.js';
 import { isLoopbackHost } from './platform/net.js';
-import { createDispatch } from './platform/rpc/dispatch.js';
+import { createDispatch, type ObserveCall } from './platform/rpc/dispatch.js';
 import { readVersion } from './platform/version.js';
 import type { ServerConfig } from './settings.js';
 
@@ -78,6 +80,7 @@ async function compose(
 
   const newId = createIds(clock);
 
+  const metrics = createMetrics(log);
   const wakeups = createWakeups({ connection, db, log, listen: config.listen });
   lifecycle.onStop('wakeups', () => wakeups.stop());
   const events = createEvents({
@@ -90,6 +93,7 @@ async function compose(
     stallMs: config.streamStall,
     retentionMs: config.eventRetention,
     retentionCount: config.eventCount,
+    onAppended: metrics.counter('muster_events_total', 'Events that this server has appended, by type.', 'type'),
   });
   const jobs = createJobs({
     db,
@@ -120,6 +124,28 @@ async function compose(
   const limits = { all: config.rateLimit, writes: config.rateLimitWrites };
   const isLimited = limits.all !== undefined || limits.writes !== undefined;
   const limiter = isLimited ? createRateLimiter(limits, { db, clock, log }) : undefined;
+  metrics.gauge(
+    'muster_jobs',
+    'Jobs that wait, wait for their time, or run; counted up to 10000.',
+    'state',
+    jobs.depths,
+  );
+  metrics.gauge(
+    'muster_events_lag_seconds',
+    'How long the oldest event that has no number yet has been waiting for it.',
+    undefined,
+    events.lagSeconds,
+  );
+  metrics.gauge(
+    'muster_db_connections',
+    'Connections to the database, and callers that wait for one.',
+    'state',
+    () => ({
+      used: db.pool.total - db.pool.idle,
+      idle: db.pool.idle,
+      waiting: db.pool.waiting,
+    }),
+  );
   const idempotency = createIdempotency({
     db,
     clock,
@@ -141,6 +167,7 @@ async function compose(
     log,
     maxTimeoutMs,
     limiter,
+    observe: observeCalls(metrics),
     onRefused: (refusal) => audit.refused(refusal),
     idempotency,
   });
@@ -148,10 +175,12 @@ async function compose(
     services,
     plainRoutes: [
       ...createHealth({ db, stopping: lifecycle.stopping }),
+      createMetricsRoute(metrics),
       ...createApiDocs({ services, version: readVersion() }),
     ],
     dispatch,
     log,
+    metrics,
     allowedHosts: [config.host, ...config.allowedHosts],
     maxBodyBytes: config.maxBody,
     maxMessageBytes: config.maxMessage,
@@ -175,6 +204,18 @@ async function compose(
   limiter?.start();
   idempotency.start();
   return { url, failed, reload: () => http.reload(), stop: () => lifecycle.stop() };
+}
+
+/** Counts every call with what came of it, and the streams that are open. */
+function observeCalls(metrics: Metrics): ObserveCall {
+  return ({ path }, _call, kind) => {
+    const began = performance.now();
+    const closed = kind === 'stream' ? metrics.streamOpened(path) : undefined;
+    return (error) => {
+      closed?.();
+      metrics.call(path, error?.kind ?? 'ok', (performance.now() - began) / 1000);
+    };
+  };
 }
 
 function checkOidc({ oidcIssuer, oidcAudience }: ServerConfig): void {

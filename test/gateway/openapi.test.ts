@@ -172,6 +172,9 @@ describe('answers of a running server are as documented', () => {
     await holds('Server_Health', 200, call('GET', '/healthz'));
     await holds('Server_Readiness', 200, call('GET', '/readyz'));
 
+    const metrics = await fetch(`${url}/metrics`);
+    expect(metrics.headers.get('content-type')).toMatch(/^text\/plain/);
+    succeeded.add('Server_Metrics');
     // Last: from here on nobody is let in without a token.
     await holds('TokenService_CreateTicket', 201, call('POST', '/api/tickets', {}));
     const first = { role: 'human', name: 'me', expires_at: '2099-01-01T00:00:00Z' };

@@ -4,14 +4,14 @@ import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
 import type { Refusal } from '../../platform/rpc/dispatch.js';
 import { within } from '../../platform/within.js';
-import { appendEvents, type Change, type Origin } from '../events/index.js';
+import { type Appended, appendEvents, type Change, type Origin } from '../events/index.js';
 
 export interface AuditDeps {
   readonly db: Db;
   readonly clock: Clock;
   readonly log: Log;
   /** Called after a commit with events in it. */
-  readonly appended: () => void;
+  readonly appended: Appended;
 }
 
 /**
@@ -57,7 +57,7 @@ export function createAudit({ db, clock, log, appended }: AuditDeps): Audit {
     await db.transaction((tx) => appendEvents(tx, origin, at, [{ ...change, payload }]));
     kind.count -= count;
     kind.recorded = true;
-    appended();
+    appended('CallRefused', 1);
   }
 
   async function flush(all: boolean): Promise<void> {

@@ -59,6 +59,9 @@ export const eventTypes = [
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 
+/** Told after a commit of how many events it had of a type. */
+export type Appended = (type: EventType, count: number) => void;
+
 /** By which way a change came. `System`: by the passing of time. */
 export type EventSource = Source | 'Mcp' | 'Relay' | 'System';
 

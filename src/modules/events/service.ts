@@ -4,11 +4,11 @@ import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
-import { type Event, type FilterInput, filterOf } from './events.js';
+import { type Appended, type Event, type FilterInput, filterOf } from './events.js';
 import { expired } from './refusals.js';
 import { type Batch, createFeed, farthest } from './feed.js';
 import { createSequencer } from './sequencer.js';
-import { expireEvents, readEvents, readExtent } from './store.js';
+import { expireEvents, readEvents, readExtent, readLag } from './store.js';
 
 export interface EventsDeps {
   readonly db: Db;
@@ -24,6 +24,8 @@ export interface EventsDeps {
   readonly retentionMs: number | undefined;
   /** How many of the newest are kept; undefined: all. */
   readonly retentionCount: number | undefined;
+  /** Counts what this server appends. */
+  readonly onAppended?: Appended | undefined;
 }
 
 type Optional<T> = T | null | undefined;
@@ -38,13 +40,15 @@ export type SubscribeInput = FilterInput & { readonly after?: Optional<number> }
 /** The ledger. Everything rejects with AppErrors that name the field at fault. */
 export interface Events {
   /** Call after a commit with events in it. */
-  appended(): void;
+  readonly appended: Appended;
   /** Newest first, up to what was committed before the call. `audit`: whether the audit trail may be seen, here and below. */
   list(input: PageInput, audit: boolean): Promise<readonly Event[]>;
   /** Oldest first, up to what was committed before the call. */
   replay(input: PageInput, audit: boolean): Promise<readonly Event[]>;
   /** The first batch is empty and comes at once: nothing that comes after it is missed. */
   subscribe(input: SubscribeInput, audit: boolean, signal: AbortSignal): AsyncIterable<Batch>;
+  /** For how long the oldest event without a number has been waiting, in seconds; 0 when there is none. */
+  lagSeconds(): Promise<number>;
   start(): void;
   stop(): Promise<void>;
 }
@@ -55,7 +59,7 @@ const retentionPage = 1000;
 const retentionEveryMs = 10_000;
 
 export function createEvents(deps: EventsDeps): Events {
-  const { db, clock, wakeups, log, stopping, pollMs, stallMs, retentionMs, retentionCount } = deps;
+  const { db, clock, wakeups, log, stopping, pollMs, stallMs, retentionMs, retentionCount, onAppended } = deps;
   const feed = createFeed({ db, wakeups, log, pollMs, stallMs });
   const sequencer = createSequencer({ db, wakeups, log, pollMs, hurried: () => feed.followers > 0 });
 
@@ -73,7 +77,10 @@ export function createEvents(deps: EventsDeps): Events {
   });
 
   return {
-    appended: () => sequencer.appended(),
+    appended(type, count) {
+      onAppended?.(type, count);
+      sequencer.appended();
+    },
     async list(input, audit) {
       const range = { ...pageOf(input), after: input.after ?? 0, from: 'newest' as const };
       const filter = filterOf(input, audit);
@@ -111,6 +118,7 @@ export function createEvents(deps: EventsDeps): Events {
         throw new AppError('unavailable', 'The server is stopping; go on after the last event that you have seen.');
       }
     },
+    lagSeconds: () => readLag(db),
     start() {
       sequencer.start();
       feed.start();

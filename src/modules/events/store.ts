@@ -160,3 +160,15 @@ export async function expireEvents(db: Db, keep: Keep, most: number): Promise<nu
   ]);
   return row?.expired ?? 0;
 }
+
+const lag: Statement = {
+  name: 'events_lag',
+  text: `SELECT coalesce(extract(epoch FROM clock_timestamp() - (SELECT at FROM events_new ORDER BY id LIMIT 1)), 0)::float8
+    AS lag`,
+};
+
+/** Seconds since the oldest event without a number was made. */
+export async function readLag(db: Db): Promise<number> {
+  const [row] = await db.query<{ lag: number }>(lag, []);
+  return Math.max(0, row?.lag ?? 0);
+}

@@ -6,7 +6,7 @@ import type { Keep } from '../../platform/idempotency/keep.js';
 import { createLoop, type Loop } from '../../platform/loop.js';
 import type { Log } from '../../platform/log.js';
 import { within } from '../../platform/within.js';
-import type { Origin } from '../events/index.js';
+import type { Appended, Origin } from '../events/index.js';
 import type { ClaimedJob } from './jobs.js';
 import { claimJobs, type Demand } from './store-claim.js';
 import { releaseJobs } from './store-report.js';
@@ -42,7 +42,7 @@ export interface ClaimerDeps {
   /** Aborts when the server is about to stop: every wait ends then, and later claims answer [] at once. */
   readonly stopping: AbortSignal;
   /** Called after a commit with events in it. */
-  readonly appended: () => void;
+  readonly appended: Appended;
   /** How often waiting workers look for jobs that nobody told them of, in milliseconds. */
   readonly pollMs: number;
 }
@@ -147,7 +147,8 @@ export function createClaimer({ db, clock, wakeups, log, stopping, appended, pol
     }
     try {
       const { claimed, met, stale } = await claim(line.kinds, demands, waiters[0]?.keep);
-      if (claimed.some((jobs) => jobs.length > 0)) appended();
+      const count = claimed.reduce((sum, jobs) => sum + jobs.length, 0);
+      if (count > 0) appended('JobStarted', count);
       asked.forEach((waiter, index) => deliver(line, waiter, claimed[index] ?? [], stale));
       // All that was asked for was there, so there may be more for the others.
       if (met || stale) line.again = true;
@@ -191,7 +192,7 @@ export function createClaimer({ db, clock, wakeups, log, stopping, appended, pol
     try {
       const leases = jobs.map(({ id, leaseToken }) => ({ id, leaseToken, origin }));
       const released = await releaseJobs(db, leases, clock.now());
-      if (released.length > 0) appended();
+      if (released.length > 0) appended('JobQueued', released.length);
       for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
     } catch (error) {
       // Their leases will run out.

@@ -3,7 +3,7 @@ import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
-import { systemOrigin } from '../events/index.js';
+import { type Appended, systemOrigin } from '../events/index.js';
 import { queuedTopic } from './claimer.js';
 import { afterLostLease, afterTimeout } from './jobs.js';
 import { settleFailures } from './store-report.js';
@@ -17,7 +17,7 @@ export interface HousekeepingDeps {
   readonly log: Log;
   readonly random: () => number;
   /** Called after a commit with events in it. */
-  readonly appended: () => void;
+  readonly appended: Appended;
   readonly pollMs: number;
   /** How long finished jobs are kept; undefined: for ever. */
   readonly retentionMs: number | undefined;
@@ -78,7 +78,9 @@ export function createHousekeeping(deps: HousekeepingDeps): Housekeeping {
         if (state === 'scheduled') promotion.wake();
       }
       if (outcomes.length > 0) {
-        appended();
+        const lost = outcomes.filter(({ state }) => state === 'error').length;
+        if (lost > 0) appended('JobFailed', lost);
+        if (lost < outcomes.length) appended('JobRetrying', outcomes.length - lost);
         wakeups.notify(stoppedTopic);
         wakeups.notify(changedTopic);
       }

@@ -3,7 +3,7 @@ import { type Db, joinTransaction, type Queries } from '../../platform/db/db.js'
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import { createWriter } from '../../platform/db/writer.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
-import type { Origin } from '../events/index.js';
+import type { Appended, EventType, Origin } from '../events/index.js';
 import { queuedTopic } from './claimer.js';
 import { afterFailure, type AfterFailure, type JobError, type JobState, refusal } from './jobs.js';
 import { findLeases, type Leased } from './store.js';
@@ -41,12 +41,12 @@ export interface ReportsDeps {
   /** Called when jobs wait for a later attempt. */
   readonly onScheduled: () => void;
   /** Called after a commit with events in it. */
-  readonly appended: () => void;
+  readonly appended: Appended;
 }
 
 export function createReports({ db, clock, wakeups, random, onScheduled, appended }: ReportsDeps): Reports {
-  function changed(): void {
-    appended();
+  function changed(type: EventType, count: number): void {
+    appended(type, count);
     wakeups.notify(changedTopic);
   }
 
@@ -68,7 +68,7 @@ export function createReports({ db, clock, wakeups, random, onScheduled, appende
     maxWeight: 4 * 1024 * 1024,
     run: async (reports, on) => {
       const done = await completeJobs(on, sortedById(reports), clock.now());
-      const committed = (): void => void (done.size > 0 && changed());
+      const committed = (): void => void (done.size > 0 && changed('JobDone', done.size));
       if (done.size === reports.length) return { outputs: reports.map(() => undefined), committed };
       const missed = reports.filter((report) => !done.has(report));
       const verdict = await judge<void>(on, missed, 'done', undefined);
@@ -104,7 +104,9 @@ export function createReports({ db, clock, wakeups, random, onScheduled, appende
       const verdict = missed.length > 0 ? await judge<JobState>(on, missed, 'error', 'error') : undefined;
       const outputs = reports.map((report) => outcomes.get(keyOf(report))?.state ?? verdict?.(report) ?? 'error');
       const committed = (): void => {
-        if (outcomes.size > 0) changed();
+        const ended = [...outcomes.values()].filter(({ state }) => state === 'error').length;
+        if (ended > 0) changed('JobFailed', ended);
+        if (ended < outcomes.size) changed('JobRetrying', outcomes.size - ended);
         if ([...outcomes.values()].some(({ state }) => state === 'scheduled')) onScheduled();
       };
       return { outputs, committed };
@@ -143,7 +145,7 @@ export function createReports({ db, clock, wakeups, random, onScheduled, appende
       const verdict = missed.length > 0 ? await judge<void>(on, missed, 'queued', undefined) : undefined;
       const committed = (): void => {
         for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
-        if (released.length > 0) changed();
+        if (released.length > 0) changed('JobQueued', released.length);
       };
       return { outputs: reports.map((report) => (isReleased(report) ? undefined : verdict?.(report))), committed };
     },

@@ -6,7 +6,7 @@ import type { Wakeups } from '../../platform/db/wakeups.js';
 import { type Keep, writeOnce } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
 import type { Log } from '../../platform/log.js';
-import type { Origin } from '../events/index.js';
+import type { Appended, Origin } from '../events/index.js';
 import { type ClaimRequest, createClaimer } from './claimer.js';
 import { type CompleteInput, createDesk, type FailInput, type HeartbeatInput } from './desk.js';
 import { createHousekeeping } from './housekeeping.js';
@@ -23,7 +23,7 @@ import {
 } from './jobs.js';
 import { createReports, type Renewal } from './reports.js';
 import { cancelJob, findJobs, forgetCanceled } from './store.js';
-import { listJobs } from './store-list.js';
+import { countJobs, listJobs } from './store-list.js';
 import { createSubmitter, type Submitted } from './submitter.js';
 import { changedTopic, createWatcher, stoppedTopic } from './watcher.js';
 import { serveWorker, type WorkInput, type WorkOutput } from './work-stream.js';
@@ -38,7 +38,7 @@ export interface JobsDeps {
   /** Aborts when the server is about to stop. */
   readonly stopping: AbortSignal;
   /** Called after a commit with events in it. */
-  readonly appended: () => void;
+  readonly appended: Appended;
   readonly pollMs: number;
   readonly retentionMs: number | undefined;
 }
@@ -70,6 +70,8 @@ export interface Jobs {
   fail(input: FailInput, origin: Origin, keep?: Keep<Job>): Promise<Job>;
   work(inputs: AsyncIterable<WorkInput>, origin: Origin, signal: AbortSignal): AsyncIterable<WorkOutput>;
   watch(id: string, signal: AbortSignal): AsyncIterable<Job>;
+  /** How many jobs wait (`queued`), wait for their time (`scheduled`) and run (`running`); counted up to ten thousand. */
+  depths(): Promise<{ readonly [state: string]: number }>;
   start(): void;
   stop(): Promise<void>;
 }
@@ -119,7 +121,7 @@ export function createJobs(deps: JobsDeps): Jobs {
       if (status !== 'canceled') throw invalidTransition(id, status, 'canceled');
     } else {
       log.info('job_canceled', { job_id: id, from: was });
-      appended();
+      appended('JobCanceled', 1);
       wakeups.notify(changedTopic);
       if (was === 'running') wakeups.notify(stoppedTopic);
       else await forgetCanceled(db, id);
@@ -182,6 +184,7 @@ export function createJobs(deps: JobsDeps): Jobs {
     },
     work: (inputs, origin, signal) => serveWorker(inputs, origin, signal, { claimer, desk, watcher, log, stopping }),
     watch,
+    depths: () => countJobs(db),
     start() {
       housekeeping.start();
       claimer.start();

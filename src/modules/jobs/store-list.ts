@@ -1,4 +1,4 @@
-import type { Db } from '../../platform/db/db.js';
+import type { Db, Statement } from '../../platform/db/db.js';
 import type { Job, JobState, JobStatus } from './jobs.js';
 import { jobColumns, jobOf, type JobRow } from './store.js';
 
@@ -51,4 +51,25 @@ function knownIds(states: readonly JobState[]): string[] {
 
 function statesOf(status: JobStatus): readonly JobState[] {
   return status === 'queued' ? ['queued', 'scheduled'] : [status];
+}
+
+/** Counting stops there: how many more there are is not worth the time. */
+const countedAtMost = 10_000;
+
+const depths: Statement = {
+  name: 'jobs_depths',
+  text: `SELECT
+    (SELECT count(*) FROM (SELECT FROM jobs_ready LIMIT $1) r) AS queued,
+    (SELECT count(*) FROM (SELECT FROM jobs_scheduled LIMIT $1) s) AS scheduled,
+    (SELECT least(coalesce(sum(cardinality(c.job_ids)), 0), $1) FROM (SELECT job_ids FROM jobs_claimed LIMIT $1) c)::bigint
+      AS running`,
+};
+
+/**
+ * How many jobs wait, wait for their time, and run, up to ten thousand each. About so many: the small tables that tell it may hold
+ * a job for a moment longer than its state.
+ */
+export async function countJobs(db: Db): Promise<{ readonly [state: string]: number }> {
+  const [row] = await db.query<{ queued: number; scheduled: number; running: number }>(depths, [countedAtMost]);
+  return { ...row };
 }

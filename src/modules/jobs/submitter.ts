@@ -5,7 +5,7 @@ import type { Wakeups } from '../../platform/db/wakeups.js';
 import { createWriter } from '../../platform/db/writer.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
-import type { Origin } from '../events/index.js';
+import type { Appended, Origin } from '../events/index.js';
 import { queuedTopic } from './claimer.js';
 import { type JobStatus, newJob, statusOf, type SubmitInput } from './jobs.js';
 import { findByKeys, type IdentifiedJob, insertJobs, type KeyedRow } from './store.js';
@@ -24,7 +24,7 @@ export interface SubmitterDeps {
   /** Called when jobs wait for their run_at. */
   readonly onScheduled: () => void;
   /** Called after a commit with events in it. */
-  readonly appended: () => void;
+  readonly appended: Appended;
 }
 
 /** Stores new jobs, those of concurrent callers in one statement and one commit. Rejects with what newJob throws, or
@@ -47,7 +47,7 @@ export function createSubmitter({ db, clock, newId, wakeups, onScheduled, append
         return firstAnswer(job, known.get(job.idempotencyKey ?? ''));
       });
       const committed = (): void => {
-        if (inserted.size > 0) appended();
+        if (inserted.size > 0) appended('JobQueued', inserted.size);
         announce(jobs.filter(({ id }) => inserted.has(id)));
       };
       return { outputs, committed };

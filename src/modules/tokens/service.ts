@@ -3,7 +3,7 @@ import type { Principal } from '../../platform/auth/principal.js';
 import type { Tx } from '../../platform/db/db.js';
 import { type Keep, writeOnce } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
-import { appendEvents, type Origin } from '../events/index.js';
+import { type Appended, type EventType, appendEvents, type Origin } from '../events/index.js';
 import { changedTopic, createRecogniser, type Recogniser, type RecogniserDeps } from './recognise.js';
 import { advanceVersion, findToken, hasUsableToken, insertToken, listTokens, revokeToken } from './store.js';
 import { insertTicket } from './store-tickets.js';
@@ -12,7 +12,7 @@ import { type CreateInput, hashOf, newSecret, newTicket, newToken, type Token } 
 export interface TokensDeps extends RecogniserDeps {
   readonly newId: NewId;
   /** Called after a commit with events in it. */
-  readonly appended: () => void;
+  readonly appended: Appended;
 }
 
 type Optional<T> = T | null | undefined;
@@ -53,8 +53,8 @@ export function createTokens(deps: TokensDeps): Tokens {
     return token;
   }
 
-  async function changed(): Promise<void> {
-    appended();
+  async function changed(type: EventType): Promise<void> {
+    appended(type, 1);
     wakeups.notify(changedTopic);
     // The caller may rely on it from now on, on this server at least.
     await recogniser.look();
@@ -78,7 +78,7 @@ export function createTokens(deps: TokensDeps): Tokens {
         await keep?.(tx, created);
       });
       log.info('token_created', { token_id: token.id, role: token.role });
-      await changed();
+      await changed('TokenCreated');
       return created;
     },
     get,
@@ -105,7 +105,7 @@ export function createTokens(deps: TokensDeps): Tokens {
         : undefined;
       if (revoked === undefined) return get(id);
       log.info('token_revoked', { token_id: id });
-      await changed();
+      await changed('TokenRevoked');
       return revoked;
     },
     async createTicket(principal, keep) {

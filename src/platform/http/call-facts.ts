@@ -28,9 +28,18 @@ export function credentialsOf(
   };
 }
 
+export function traceparentOf({ traceparent }: IncomingHttpHeaders): string | undefined {
+  return typeof traceparent === 'string' ? traceparent : undefined;
+}
+
 /** What is known of a call that comes as an HTTP request when its head is there. */
 export function callFactsOf({ id, raw }: FastifyRequest, source: Source, ticket?: string): CallFacts {
-  return { source, correlationId: id, credentials: credentialsOf(raw.headers, raw.socket.remoteAddress, ticket) };
+  return {
+    source,
+    correlationId: id,
+    traceparent: traceparentOf(raw.headers),
+    credentials: credentialsOf(raw.headers, raw.socket.remoteAddress, ticket),
+  };
 }
 
 export function callLifeOf(reply: FastifyReply, timeoutMs?: number): CallLife {

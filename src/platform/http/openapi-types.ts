@@ -42,10 +42,11 @@ export interface Parameter {
 }
 
 export interface Response {
-  /** Of one of the two. */
+  /** Of one of them. */
   readonly content?: {
     readonly 'application/json'?: { readonly schema: Schema };
     readonly 'text/event-stream'?: { readonly schema: Schema };
+    readonly 'text/plain'?: { readonly schema: Schema };
   };
   readonly description: string;
   readonly headers?: Readonly<Record<string, Header | Ref>>;

@@ -40,7 +40,7 @@ export function createOpenApi({ services, version }: OpenApiOptions): OpenApi {
       ...services.map(({ desc }) => ({ name: desc.name, description: commentOf(desc.typeName) ?? '' })),
       { name: 'Server', description: 'How the server itself is doing.' },
     ],
-    paths: { ...paths, ...healthPaths },
+    paths: { ...paths, ...serverPaths },
     components: components(schemas),
   };
 }
@@ -152,8 +152,8 @@ function components(schemas: Schemas): Components {
   };
 }
 
-/** health.ts answers these; they are no methods of a service. */
-const healthPaths: Readonly<Record<string, PathItem>> = {
+/** health.ts and metrics-route.ts answer these; they are no methods of a service. */
+const serverPaths: Readonly<Record<string, PathItem>> = {
   '/healthz': {
     get: {
       operationId: 'Server_Health',
@@ -170,6 +170,20 @@ const healthPaths: Readonly<Record<string, PathItem>> = {
       responses: {
         '200': health('It can.', ['ready']),
         '503': health('It cannot, for the reason given.', ['not_ready'], { reason: { type: 'string' } }),
+      },
+    },
+  },
+  '/metrics': {
+    get: {
+      operationId: 'Server_Metrics',
+      tags: ['Server'],
+      summary: 'Tells what the server counts and measures, for Prometheus; takes the scope metrics.read',
+      responses: {
+        '200': {
+          description: 'In the text format 0.0.4 of Prometheus.',
+          headers: { 'X-Correlation-Id': { $ref: '#/components/headers/CorrelationId' } },
+          content: { 'text/plain': { schema: { type: 'string' } } },
+        },
       },
     },
   },

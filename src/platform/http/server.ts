@@ -6,6 +6,7 @@ import { fastifyConnectPlugin } from '@connectrpc/connect-fastify';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { AppError } from '../../errors.js';
 import type { Log } from '../log.js';
+import type { Metrics, Transport } from '../metrics.js';
 import { admissionKey, registerServices } from '../rpc/connect-routes.js';
 import { acceptedCompression } from '../rpc/compression.js';
 import type { Dispatch } from '../rpc/dispatch.js';
@@ -41,6 +42,7 @@ export interface HttpServerOptions {
   readonly plainRoutes: readonly PlainRoute[];
   readonly dispatch: Dispatch;
   readonly log: Log;
+  readonly metrics?: Pick<Metrics, 'request'> | undefined;
   /** Host names, besides the loopback ones, that requests may be addressed to. */
   readonly allowedHosts: readonly string[];
   readonly maxBodyBytes: number;
@@ -64,7 +66,8 @@ const maxConcurrentStreams = 1000;
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { services, dispatch, log, maxMessageBytes, maxTimeoutMs } = options;
   checkPaths(services);
-  const logRequest = createRequestLog(log);
+  const logRequest = createRequestLog(log, options.metrics);
+  const isTold = log.infoEnabled || options.metrics !== undefined;
   const checkHost = createHostCheck(options.allowedHosts);
   const grpcUnary = createGrpcUnary({ services, dispatch, checkHost, logRequest, maxMessageBytes, maxTimeoutMs });
 
@@ -113,9 +116,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   function begin(request: FastifyRequest, reply: FastifyReply): AppError | undefined {
     const { raw } = request;
     void reply.header('x-correlation-id', request.id);
-    if (log.infoEnabled) {
+    if (isTold) {
       const ended = logRequest(raw.method ?? '', pathOf(raw.url), request.id);
-      reply.raw.once('close', () => ended(wasCut(reply) ? 'aborted' : reply.raw.statusCode));
+      reply.raw.once('close', () => {
+        const { transport, route } = wayOf(request);
+        ended(wasCut(reply) ? 'aborted' : reply.raw.statusCode, transport, route);
+      });
     }
     const host = raw.headers[':authority'] ?? raw.headers.host;
     return checkHost(host as string | undefined, raw.headers.origin);
@@ -198,6 +204,16 @@ function checkPaths(services: readonly Service[]): void {
     if (seen.has(path)) throw new Error(`routes clash: ${path} and ${path}`);
     seen.add(path);
   }
+}
+
+/** By which way a request came, and what it was found to be for. */
+function wayOf({ target, routeOptions, headers }: FastifyRequest): { transport: Transport; route: string | undefined } {
+  if (target !== undefined) return { transport: target.entry.transport, route: target.entry.template.source };
+  const route = routeOptions.url;
+  if (route === undefined || route === '*') return { transport: 'rest', route: undefined };
+  const type = headers['content-type'] ?? '';
+  if (type.startsWith('application/grpc-web')) return { transport: 'grpc-web', route };
+  return { transport: type.startsWith('application/grpc') ? 'grpc' : 'connect', route };
 }
 
 function pathOf(url: string | undefined): string {

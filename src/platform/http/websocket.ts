@@ -8,7 +8,7 @@ import type { Admission, CallFacts, CallLife } from '../rpc/call.js';
 import type { Plain } from '../rpc/codec.js';
 import type { Dispatch } from '../rpc/dispatch.js';
 import { errorHeaders } from './answer-headers.js';
-import { credentialsOf } from './call-facts.js';
+import { credentialsOf, traceparentOf } from './call-facts.js';
 import { cutOff } from './gateway/event-stream.js';
 import { ticketOf } from './gateway/gateway.js';
 import { restJson } from './gateway/rest-json.js';
@@ -169,13 +169,14 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
       const path = pathOf(request.url);
       const ended = logRequest(request.method ?? '', path, correlationId);
       let status = 101;
-      socket.once('close', () => ended(status));
+      socket.once('close', () => ended(status, 'websocket', path));
       // Nobody else listens while it is being let in.
       const ignore = (): void => undefined;
       socket.on('error', ignore);
       const { ticket } = ticketOf((request.url ?? '').slice(path.length + 1));
       const credentials = credentialsOf(request.headers, (socket as Socket).remoteAddress, ticket);
-      const facts: CallFacts = { source: 'Rest', correlationId, credentials };
+      const traceparent = traceparentOf(request.headers);
+      const facts: CallFacts = { source: 'Rest', correlationId, traceparent, credentials };
       admit(request, path, facts).then(
         (admission) => {
           socket.off('error', ignore);

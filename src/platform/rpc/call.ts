@@ -21,6 +21,8 @@ export function rpcSourceOf(header: unknown): Source {
 export interface CallFacts {
   readonly source: Source;
   readonly correlationId: string;
+  /** Of the trace that the call is a part of (W3C Trace Context), as its caller says. */
+  readonly traceparent?: string | undefined;
   readonly credentials: Credentials;
 }
 
@@ -28,6 +30,7 @@ export interface CallFacts {
 export interface Admission {
   readonly source: Source;
   readonly correlationId: string;
+  readonly traceparent?: string | undefined;
   readonly principal: Principal;
   /** What is left to the caller, where calls are limited. */
   readonly quota: Quota | undefined;

@@ -49,6 +49,13 @@ export interface Refusal {
   readonly principal: Principal | undefined;
 }
 
+/** `error` is undefined when the call has ended well. */
+export type ObserveCall = (
+  door: Door,
+  call: Pick<CallFacts, 'source' | 'correlationId' | 'traceparent'>,
+  kind: 'unary' | 'stream',
+) => (error: AppError | undefined) => void;
+
 export interface DispatchDeps {
   readonly authenticate: Authenticate;
   readonly policy: Pick<Policy, 'authorize'>;
@@ -57,6 +64,8 @@ export interface DispatchDeps {
   readonly maxTimeoutMs: number;
   /** Where calls are limited. */
   readonly limiter?: RateLimiter | undefined;
+  /** Told of every call when it begins, and of every one that is refused; what it gives is called when the call has ended. */
+  readonly observe?: ObserveCall | undefined;
   /** Told of everybody who is refused. */
   readonly onRefused?: ((refusal: Refusal) => void) | undefined;
   /** Carries out writes that come with an Idempotency-Key; without it all keys are ignored. */
@@ -64,7 +73,7 @@ export interface DispatchDeps {
 }
 
 export function createDispatch(deps: DispatchDeps): Dispatch {
-  const { authenticate, policy, log, maxTimeoutMs, limiter, onRefused, idempotency } = deps;
+  const { authenticate, policy, log, maxTimeoutMs, limiter, observe, onRefused, idempotency } = deps;
 
   async function admit(door: Door, facts: CallFacts): Promise<Admission> {
     let caller: Caller | undefined;
@@ -75,13 +84,15 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       policy.authorize(caller.principal, door.scope);
     } catch (error) {
       const known = fault(error, door, facts);
+      observe?.(door, facts, 'unary')(known);
       if (known.kind === 'unauthorized' || known.kind === 'forbidden') {
         refuse({ door, facts, error: known, principal: caller?.principal });
       }
       throw known;
     }
     const { principal, onEnded } = caller;
-    return { source: facts.source, correlationId: facts.correlationId, principal, quota, onEnded };
+    const { source, correlationId, traceparent } = facts;
+    return { source, correlationId, traceparent, principal, quota, onEnded };
   }
 
   /** Strangers are counted by their address; one that has been told so too often is not looked up any more. */
@@ -127,6 +138,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   async function* stream(method: Method, input: unknown, admission: Admission, life: CallLife): AsyncIterable<Plain> {
     const call = new RunningCall(admission, life);
     const { timeoutMs } = life;
+    const ended = observe?.(method, admission, 'stream');
+    let failure: AppError | undefined;
     try {
       // Made now, so that the call ends with its caller's token, even if its handler looks at the signal late.
       const { signal } = call;
@@ -134,9 +147,10 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       else yield* untilDeadline(method.handler(input, call) as AsyncIterable<Plain>, call, timeoutMs);
       if (signal.aborted) throw signal.reason;
     } catch (error) {
-      throw fault(error, method, admission);
+      throw (failure = fault(error, method, admission));
     } finally {
       call.close();
+      ended?.(failure);
     }
   }
 
@@ -144,6 +158,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     admit,
     async unary(method, input, admission, life) {
       const call = new RunningCall(admission, life);
+      const ended = observe?.(method, admission, 'unary');
+      let failure: AppError | undefined;
       try {
         const { timeoutMs } = life;
         if (timeoutMs === undefined) return await answer(method, input, call, life);
@@ -154,9 +170,10 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
           deadline.clear();
         }
       } catch (error) {
-        throw fault(error, method, admission);
+        throw (failure = fault(error, method, admission));
       } finally {
         call.close();
+        ended?.(failure);
       }
     },
     serverStream: stream,

@@ -33,6 +33,7 @@ interface Entry {
   readonly template: Template;
   /** Undefined: open to anybody. */
   readonly door: Door | undefined;
+  readonly transport: 'rest' | 'sse';
   readonly handle: Handle;
 }
 
@@ -70,11 +71,13 @@ export function createGateway(
       method: route.method,
       template: route.template,
       door: route.rpc,
+      transport: route.stream === undefined ? ('rest' as const) : ('sse' as const),
       handle: handleOf(route, dispatch, streams),
     })),
     ...plain.map(({ method, path, access, handle }) => ({
       method,
       template: parseTemplate(path),
+      transport: 'rest' as const,
       door: access === 'nothing' ? undefined : { path, scope: access.scope, writes: false },
       handle: (request: FastifyRequest, reply: FastifyReply) => handle(request, reply),
     })),

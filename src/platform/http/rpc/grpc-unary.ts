@@ -9,7 +9,7 @@ import type { Dispatch } from '../../rpc/dispatch.js';
 import { binaryReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
 import { type AnswerHeaders, errorHeaders, quotaHeaders } from '../answer-headers.js';
-import { credentialsOf, keyedOf } from '../call-facts.js';
+import { credentialsOf, keyedOf, traceparentOf } from '../call-facts.js';
 import type { CheckHost } from '../hosts.js';
 import { letGo } from '../let-go.js';
 import type { StreamListener } from '../port.js';
@@ -57,7 +57,8 @@ function serve(
   remoteAddress: string | undefined,
 ): void {
   const correlationId = correlationIdOf(headers['x-correlation-id']);
-  const ended = deps.logRequest('POST', method.path, correlationId);
+  const end = deps.logRequest('POST', method.path, correlationId);
+  const ended = (status: number | string): void => end(status, 'grpc', method.path);
   let answerHeaders: OutgoingHttpHeaders = {
     ':status': 200,
     'content-type': headers['content-type'],
@@ -107,6 +108,7 @@ function serve(
   const facts: CallFacts = {
     source: rpcSourceOf(headers[sourceHeader]),
     correlationId,
+    traceparent: traceparentOf(headers),
     credentials: credentialsOf(headers, remoteAddress),
   };
   deps.dispatch.admit(method, facts).then(
