@@ -150,7 +150,7 @@ describe('paths', () => {
       return [Object.keys(response.headers ?? {}), response.content?.['application/json']?.schema];
     });
     expect(answers).toEqual([
-      [['Location', 'X-Correlation-Id'], { $ref: '#/components/schemas/Shape' }],
+      [['Location', 'Idempotency-Replayed', 'X-Correlation-Id'], { $ref: '#/components/schemas/Shape' }],
       [['X-Correlation-Id'], { anyOf: [{ $ref: '#/components/schemas/Shape' }, { type: 'null' }] }],
       [['Link', 'X-Correlation-Id'], { type: 'array', items: { type: 'string' } }],
     ]);

@@ -66,7 +66,7 @@ function operationOf(route: Route, nth: number, schemas: Schemas): Operation {
     parameters: [
       ...(route.websocket ? [] : parametersOf(route, schemas)),
       ...(route.stream === undefined || route.websocket ? [] : [{ $ref: '#/components/parameters/LastEventId' }]),
-      ...(route.rpc.writes ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
+      ...(takesKey(route) ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
       { $ref: '#/components/parameters/CorrelationId' },
     ],
     ...(body !== undefined && { requestBody: content(body) }),
@@ -81,11 +81,15 @@ function success(route: Route, schemas: Schemas): Response {
     headers: {
       ...(route.location !== undefined && { Location: { $ref: '#/components/headers/Location' } }),
       ...(paged && { Link: { $ref: '#/components/headers/Link' } }),
-      ...(route.rpc.writes && { 'Idempotency-Replayed': { $ref: '#/components/headers/IdempotencyReplayed' } }),
+      ...(takesKey(route) && { 'Idempotency-Replayed': { $ref: '#/components/headers/IdempotencyReplayed' } }),
       'X-Correlation-Id': { $ref: '#/components/headers/CorrelationId' },
     },
     ...bodyOf(route, schemas),
   };
+}
+
+function takesKey({ method, rpc }: Route): boolean {
+  return rpc.writes && method !== 'GET';
 }
 
 function bodyOf(route: Route, schemas: Schemas): Pick<Response, 'content'> {

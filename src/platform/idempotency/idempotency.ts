@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { AppError } from '../../errors.js';
 import type { Clock } from '../clock.js';
 import type { Db } from '../db/db.js';
@@ -53,6 +54,8 @@ export const keptMs = 24 * 3600_000;
 /** How long a claim outlives a server that no longer renews it. */
 export const lapseMs = 15_000;
 const renewEveryMs = 5000;
+/** A connection is seldom lost alone, and the pool learns of the others one by one. */
+const releaseWaitsMs = [20, 50, 100, 200, 400];
 const expireEveryMs = 60_000;
 const expireAtOnce = 1000;
 
@@ -131,11 +134,15 @@ export function createIdempotency({ db, clock, wakeups, log, stopping, pollMs }:
 
   /** Whether the call has failed is for the database to say: where the connection was lost, the commit may have come through. */
   async function afterFailure(known: Identified, claim: Claim, error: unknown): Promise<object | undefined> {
-    try {
-      if (!(await releaseKey(db, claim))) return await keptBy(known, claim);
-    } catch (failure) {
-      // The claim lapses by itself, and an answer that is there is found by the next call.
-      log.warn('idempotency_key_not_released', { error: failure });
+    for (const waitMs of [...releaseWaitsMs, undefined]) {
+      try {
+        if (!(await releaseKey(db, claim))) return await keptBy(known, claim);
+        break;
+      } catch (failure) {
+        // In the end the claim lapses by itself, and an answer that is there is found by the next call.
+        if (waitMs === undefined) log.warn('idempotency_key_not_released', { error: failure });
+        else await pause(waitMs);
+      }
     }
     throw error;
   }
