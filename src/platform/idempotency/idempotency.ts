@@ -3,8 +3,16 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { AppError } from '../../errors.js';
 import type { Clock } from '../clock.js';
 import type { Db } from '../db/db.js';
-import { type Claim, deleteExpiredKeys, findKey, keepAnswer, releaseKey, renewClaims } from '../db/idempotency.js';
-import { settleAnswer, takeKey } from '../db/idempotency.js';
+import {
+  type Claim,
+  deleteExpiredKeys,
+  findKey,
+  keepAnswer,
+  releaseKey,
+  renewClaims,
+  settleAnswer,
+  takeKey,
+} from '../db/idempotency.js';
 import type { Wakeups } from '../db/wakeups.js';
 import type { Log } from '../log.js';
 import { createLoop } from '../loop.js';
