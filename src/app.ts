@@ -26,6 +26,9 @@ import type { Log } from './platform/log.js';
 import { createLoop } from './platform/loop.js';
 import { createMetrics, type Metrics } from './platform/metrics.js';
 import { isLoopbackHost } from './platform/net.js';
+import { createReadiness } from './platform/readiness.js';
+import { createHealthRpc } from './platform/rpc/health.js';
+import { createReflectionRpc } from './platform/rpc/reflection.js';
 import { createDispatch, type ObserveCall } from './platform/rpc/dispatch.js';
 import { readVersion } from './platform/version.js';
 import type { ServerConfig } from './settings.js';
@@ -156,11 +159,20 @@ async function compose(
   });
 
   const policy = createPolicy(grants);
-  const services = [
+  const own = [
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
     createJobRpc(jobs),
     createTokenRpc(tokens),
   ];
+  const readiness = createReadiness({ db, stopping: lifecycle.stopping });
+  const descs = own.map(({ desc }) => desc);
+  const health = createHealthRpc({
+    readiness,
+    services: descs.map(({ typeName }) => typeName),
+    stopping: lifecycle.stopping,
+    lookEveryMs: config.pollInterval,
+  });
+  const services = [...own, health, ...createReflectionRpc([...descs, health.desc])];
   const dispatch = createDispatch({
     authenticate: authenticateBy(tokens, { config, clock, log }),
     policy,
@@ -174,9 +186,9 @@ async function compose(
   const http = await createHttpServer({
     services,
     plainRoutes: [
-      ...createHealth({ db, stopping: lifecycle.stopping }),
+      ...createHealth(readiness),
       createMetricsRoute(metrics),
-      ...createApiDocs({ services, version: readVersion() }),
+      ...createApiDocs({ services: own, version: readVersion() }),
     ],
     dispatch,
     log,
