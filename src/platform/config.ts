@@ -121,13 +121,14 @@ export const parse = {
       if (value === 0) throw new Error('must be more than nothing');
       return value;
     },
-  /** `600/60s`: so many in each window of that length. */
+  /** `600/60s`: so many in each window of that length, which is from a second to 366 days. */
   rateOrOff: (text: string): { readonly limit: number; readonly windowMs: number } | undefined => {
     if (text === 'off') return undefined;
     const [, limit = '', window = ''] = /^(\d{1,9})\/(.+)$/.exec(text) ?? [];
     const windowMs = /^\d{1,9}(?:ms|s|m|h|d)$/.test(window) ? parse.duration(window) : 0;
-    if (Number(limit) < 1 || windowMs < 1000)
-      throw new Error('is no rate such as 600/60s, in windows of a second or more');
+    // The end of a window has to be a time that Postgres can keep.
+    if (Number(limit) < 1 || windowMs < 1000 || windowMs > 366 * 86_400_000)
+      throw new Error('is no rate such as 600/60s, in windows from 1s to 366d');
     return { limit: Number(limit), windowMs };
   },
   durationOrOff: (text: string): number | undefined => (text === 'off' ? undefined : parse.duration(text)),

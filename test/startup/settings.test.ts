@@ -37,7 +37,7 @@ const bad: Readonly<Record<keyof typeof serverSettings, readonly string[]>> = {
   oidcAudience: [],
   oidcJwksUrl: ['keys.json'],
   oidcRoleClaim: [],
-  rateLimit: ['600', '0/60s', '600/60', '600/10ms', 'on'],
+  rateLimit: ['600', '0/60s', '600/60', '600/10ms', '600/367d', 'on'],
   rateLimitWrites: ['60s/600'],
   oidcRoles: ['admins', 'admins=root', '=human'],
   poolSize: ['1', '0', '501', 'ten'],
