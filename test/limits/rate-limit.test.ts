@@ -1,7 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { routesOf } from '../../src/platform/http/gateway/routes.js';
 import { createManualClock, type ManualClock } from '../../src/platform/clock.js';
-import { addressSubject } from '../../src/platform/limits/rate-limit.js';
+import { createDatabase } from '../../src/platform/db/db.js';
+import { addressSubject, createRateLimiter } from '../../src/platform/limits/rate-limit.js';
+import { createLog } from '../../src/platform/log.js';
 import { bearer, makeToken, type TestToken } from '../access/support/tokens.js';
 import { ways } from '../access/support/ways.js';
 import { startTestApp, type TestApp } from '../support/app.js';
@@ -158,6 +160,24 @@ describe('a stranger', () => {
   });
 });
 
+test('nobody passes while the counts cannot be reached', async () => {
+  const log = createLog('silent');
+  // A port that nobody listens on.
+  const db = createDatabase(
+    { connectionString: 'postgres://x@127.0.0.1:9/x' },
+    { poolSize: 2, log, ownSessions: true },
+  );
+  onTestFinished(() => db.close());
+  const options = { all: { limit: 5, windowMs: 60_000 }, writes: undefined };
+  const limiter = createRateLimiter(options, { db, clock: createManualClock(start), log });
+  const subject = addressSubject('192.0.2.7');
+  for (let time = 0; time < 10; time++) {
+    await expect(limiter.count(subject, false)).rejects.toMatchObject({ kind: 'unavailable' });
+  }
+  // Nor is anybody taken for one who has used all up.
+  expect(limiter.isExhausted(subject)).toBe(false);
+});
+
 test('windows that have ended are forgotten', async () => {
   const clock = createManualClock(new Date('2020-01-01T00:00:00Z'));
   const { apps, database } = await startTestApps({ clock, flags: { 'rate-limit': '9/1s' } });
@@ -190,6 +210,32 @@ describe('429', () => {
         if (outcome !== undefined) expect([method.name, way, outcome]).toEqual([method.name, way, 'rate_limited']);
       }
     }
+  });
+
+  test.each([
+    ['REST', '/v1/jobs', undefined],
+    ['server-sent events', '/api/events/subscribe?after=0', undefined],
+    ['Connect, fast', '/muster.v1.JobService/ListJobs', { type: 'application/json', body: '{}' }],
+    ['Connect, general', '/muster.v1.JobService/ListJobs', { type: 'application/json; charset=utf8', body: '{}' }],
+    [
+      'gRPC-Web',
+      '/muster.v1.JobService/ListJobs',
+      { type: 'application/grpc-web+proto', body: framed(Buffer.alloc(0)) },
+    ],
+  ])('has its figures in headers over %s, and so has what passes', async (_name, path, sent) => {
+    const { app } = await start1({ 'rate-limit': '1/60s' });
+    const post = sent && { method: 'POST', headers: { 'content-type': sent.type }, body: sent.body };
+    const told: (string | null)[][] = [];
+    for (let time = 0; time < 2; time++) {
+      const answer = await fetch(app.url + path, post);
+      await answer.body?.cancel();
+      const names = ['ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset', 'retry-after'];
+      told.push(names.map((name) => answer.headers.get(name)));
+    }
+    expect(told).toEqual([
+      ['1', '0', '40', null],
+      ['1', '0', '40', '40'],
+    ]);
   });
 
   test('has its figures in headers over gRPC and at the upgrade, too, and so has what passes', async () => {
