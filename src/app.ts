@@ -30,6 +30,7 @@ import { createReadiness } from './platform/readiness.js';
 import { createHealthRpc } from './platform/rpc/health.js';
 import { createReflectionRpc } from './platform/rpc/reflection.js';
 import { createDispatch, type ObserveCall } from './platform/rpc/dispatch.js';
+import type { Tracing } from './platform/tracing.js';
 import { readVersion } from './platform/version.js';
 import type { ServerConfig } from './settings.js';
 
@@ -54,6 +55,7 @@ export interface AppDeps {
 }
 
 const maxTimeoutMs = 600_000;
+const collectorEnv = 'OTEL_EXPORTER_OTLP_ENDPOINT';
 const clockSyncMs = 30_000;
 
 /** Starts a server. What was started before a failure is stopped again before it rejects. */
@@ -61,6 +63,7 @@ export async function startApp(deps: AppDeps): Promise<App> {
   const { config, log } = deps;
   checkOidc(config);
   tlsFilesOf(config.tlsCert, config.tlsKey);
+  checkCollector();
   if (needsToken(config) && config.databaseUrl === undefined && !existsSync(config.dataDir)) throw noToken(config);
   const lifecycle = createLifecycle(log);
   try {
@@ -84,6 +87,7 @@ async function compose(
   const newId = createIds(clock);
 
   const metrics = createMetrics(log);
+  const tracing = await startTracing(log, lifecycle);
   const wakeups = createWakeups({ connection, db, log, listen: config.listen });
   lifecycle.onStop('wakeups', () => wakeups.stop());
   const events = createEvents({
@@ -179,7 +183,7 @@ async function compose(
     log,
     maxTimeoutMs,
     limiter,
-    observe: observeCalls(metrics),
+    observe: observeCalls(metrics, tracing),
     onRefused: (refusal) => audit.refused(refusal),
     idempotency,
   });
@@ -218,16 +222,35 @@ async function compose(
   return { url, failed, reload: () => http.reload(), stop: () => lifecycle.stop() };
 }
 
-/** Counts every call with what came of it, and the streams that are open. */
-function observeCalls(metrics: Metrics): ObserveCall {
-  return ({ path }, _call, kind) => {
+/** Counts every call with what came of it, and the streams that are open, and has it traced. */
+function observeCalls(metrics: Metrics, tracing: Tracing | undefined): ObserveCall {
+  return (door, call, kind) => {
+    const { path } = door;
+    const traced = tracing?.observe(door, call, kind);
     const began = performance.now();
     const closed = kind === 'stream' ? metrics.streamOpened(path) : undefined;
     return (error) => {
       closed?.();
+      traced?.(error);
       metrics.call(path, error?.kind ?? 'ok', (performance.now() - began) / 1000);
     };
   };
+}
+
+/** The SDK would fall back to its own default, and tell nobody. */
+function checkCollector(): void {
+  const { [collectorEnv]: endpoint = '' } = process.env;
+  if (endpoint === '' || (URL.canParse(endpoint) && /^https?:/.test(endpoint))) return;
+  throw new AppError('invalid_request', `${collectorEnv}: must be a URL such as http://localhost:4318`);
+}
+
+/** Traces calls where there is a collector to tell. Stopped after what it traces. */
+async function startTracing(log: Log, lifecycle: Lifecycle): Promise<Tracing | undefined> {
+  if ((process.env[collectorEnv] ?? '') === '') return undefined;
+  const { createTracing } = await import('./platform/tracing.js');
+  const tracing = createTracing(readVersion(), log);
+  lifecycle.onStop('traces', () => tracing.stop());
+  return tracing;
 }
 
 function checkOidc({ oidcIssuer, oidcAudience }: ServerConfig): void {

@@ -35,6 +35,13 @@ test('a server loads no client', async () => {
   expect(loaded.filter((url) => url.includes('/dist/src/client/'))).toEqual([]);
 });
 
+test('a server without a collector loads nothing that traces', async () => {
+  const loaded = await loadedBy(['serve', '--port', 'none']);
+  expect(loaded.some((url) => rooms.server.test(url))).toBe(true);
+  const tracing = /\/dist\/src\/platform\/tracing\.js$|\/@opentelemetry\/(sdk-|exporter-|otlp-|resources|core)/;
+  expect(loaded.filter((url) => tracing.test(url))).toEqual([]);
+});
+
 test('help loads neither', async () => {
   const loaded = await loadedBy(['--help']);
   expect(loaded.some((url) => url.endsWith('/dist/src/cli/help.js'))).toBe(true);

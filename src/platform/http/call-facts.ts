@@ -2,7 +2,16 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Credentials } from '../auth/principal.js';
-import { type Admission, type CallFacts, type CallLife, type Keyed, replayedHeader, type Source } from '../rpc/call.js';
+import type { Transport } from '../metrics.js';
+import {
+  type Admission,
+  type CallFacts,
+  type CallLife,
+  type Keyed,
+  replayedHeader,
+  type Source,
+  type Way,
+} from '../rpc/call.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -32,12 +41,32 @@ export function traceparentOf({ traceparent }: IncomingHttpHeaders): string | un
   return typeof traceparent === 'string' ? traceparent : undefined;
 }
 
+/** By which way a request came, and what it was found to be for. */
+export function routeOf({ target, routeOptions, headers }: FastifyRequest): {
+  transport: Transport;
+  route: string | undefined;
+} {
+  if (target !== undefined) return { transport: target.entry.transport, route: target.entry.template.source };
+  const route = routeOptions.url;
+  if (route === undefined || route === '*') return { transport: 'rest', route: undefined };
+  const type = headers['content-type'] ?? '';
+  if (type.startsWith('application/grpc-web')) return { transport: 'grpc-web', route };
+  return { transport: type.startsWith('application/grpc') ? 'grpc' : 'connect', route };
+}
+
+function wayOf(request: FastifyRequest): Way | undefined {
+  const { transport, route } = routeOf(request);
+  return route === undefined ? undefined : { transport, route, httpMethod: request.target && request.raw.method };
+}
+
 /** What is known of a call that comes as an HTTP request when its head is there. */
-export function callFactsOf({ id, raw }: FastifyRequest, source: Source, ticket?: string): CallFacts {
+export function callFactsOf(request: FastifyRequest, source: Source, ticket?: string): CallFacts {
+  const { id, raw } = request;
   return {
     source,
     correlationId: id,
     traceparent: traceparentOf(raw.headers),
+    way: wayOf(request),
     credentials: credentialsOf(raw.headers, raw.socket.remoteAddress, ticket),
   };
 }

@@ -6,7 +6,7 @@ import { fastifyConnectPlugin } from '@connectrpc/connect-fastify';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { AppError } from '../../errors.js';
 import type { Log } from '../log.js';
-import type { Metrics, Transport } from '../metrics.js';
+import type { Metrics } from '../metrics.js';
 import { admissionKey, registerServices } from '../rpc/connect-routes.js';
 import { acceptedCompression } from '../rpc/compression.js';
 import type { Dispatch } from '../rpc/dispatch.js';
@@ -15,7 +15,7 @@ import type { Service } from '../rpc/methods.js';
 import { createGateway, type PlainRoute } from './gateway/gateway.js';
 import { routesOf } from './gateway/routes.js';
 import { errorHeaders } from './answer-headers.js';
-import { wasCut } from './call-facts.js';
+import { routeOf, wasCut } from './call-facts.js';
 import { createHostCheck } from './hosts.js';
 import { answerLate, createStreamingOf } from './late.js';
 import { createPort, type Port } from './port.js';
@@ -119,7 +119,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     if (isTold) {
       const ended = logRequest(raw.method ?? '', pathOf(raw.url), request.id);
       reply.raw.once('close', () => {
-        const { transport, route } = wayOf(request);
+        const { transport, route } = routeOf(request);
         ended(wasCut(reply) ? 'aborted' : reply.raw.statusCode, transport, route);
       });
     }
@@ -204,16 +204,6 @@ function checkPaths(services: readonly Service[]): void {
     if (seen.has(path)) throw new Error(`routes clash: ${path} and ${path}`);
     seen.add(path);
   }
-}
-
-/** By which way a request came, and what it was found to be for. */
-function wayOf({ target, routeOptions, headers }: FastifyRequest): { transport: Transport; route: string | undefined } {
-  if (target !== undefined) return { transport: target.entry.transport, route: target.entry.template.source };
-  const route = routeOptions.url;
-  if (route === undefined || route === '*') return { transport: 'rest', route: undefined };
-  const type = headers['content-type'] ?? '';
-  if (type.startsWith('application/grpc-web')) return { transport: 'grpc-web', route };
-  return { transport: type.startsWith('application/grpc') ? 'grpc' : 'connect', route };
 }
 
 function pathOf(url: string | undefined): string {

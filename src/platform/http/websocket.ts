@@ -176,7 +176,8 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
       const { ticket } = ticketOf((request.url ?? '').slice(path.length + 1));
       const credentials = credentialsOf(request.headers, (socket as Socket).remoteAddress, ticket);
       const traceparent = traceparentOf(request.headers);
-      const facts: CallFacts = { source: 'Rest', correlationId, traceparent, credentials };
+      const way = { transport: 'websocket', route: path, httpMethod: request.method } as const;
+      const facts: CallFacts = { source: 'Rest', correlationId, traceparent, way, credentials };
       admit(request, path, facts).then(
         (admission) => {
           socket.off('error', ignore);

@@ -2,6 +2,7 @@ import { AppError } from '../../errors.js';
 import type { Credentials, Principal } from '../auth/principal.js';
 import type { Keep } from '../idempotency/keep.js';
 import type { Quota } from '../limits/rate-limit.js';
+import type { Transport } from '../metrics.js';
 
 /** By which way in a call came; the ledger calls it the source. */
 export type Source = 'Rest' | 'Rpc' | 'Cli';
@@ -17,12 +18,22 @@ export function rpcSourceOf(header: unknown): Source {
   return header === cliSource ? 'Cli' : 'Rpc';
 }
 
+/** How a call came. */
+export interface Way {
+  readonly transport: Transport;
+  /** A template or a method's path. */
+  readonly route: string;
+  /** Of a call by a REST path; undefined for RPC, which has one for all. */
+  readonly httpMethod: string | undefined;
+}
+
 /** What a transport knows of a call when its headers are there. */
 export interface CallFacts {
   readonly source: Source;
   readonly correlationId: string;
   /** Of the trace that the call is a part of (W3C Trace Context), as its caller says. */
   readonly traceparent?: string | undefined;
+  readonly way?: Way | undefined;
   readonly credentials: Credentials;
 }
 
@@ -31,6 +42,7 @@ export interface Admission {
   readonly source: Source;
   readonly correlationId: string;
   readonly traceparent?: string | undefined;
+  readonly way?: Way | undefined;
   readonly principal: Principal;
   /** What is left to the caller, where calls are limited. */
   readonly quota: Quota | undefined;

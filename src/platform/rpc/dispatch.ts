@@ -52,7 +52,7 @@ export interface Refusal {
 /** `error` is undefined when the call has ended well. */
 export type ObserveCall = (
   door: Door,
-  call: Pick<CallFacts, 'source' | 'correlationId' | 'traceparent'>,
+  call: Pick<CallFacts, 'source' | 'correlationId' | 'traceparent' | 'way'>,
   kind: 'unary' | 'stream',
 ) => (error: AppError | undefined) => void;
 
@@ -91,8 +91,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       throw known;
     }
     const { principal, onEnded } = caller;
-    const { source, correlationId, traceparent } = facts;
-    return { source, correlationId, traceparent, principal, quota, onEnded };
+    const { source, correlationId, traceparent, way } = facts;
+    return { source, correlationId, traceparent, way, principal, quota, onEnded };
   }
 
   /** Strangers are counted by their address; one that has been told so too often is not looked up any more. */

@@ -109,6 +109,7 @@ function serve(
     source: rpcSourceOf(headers[sourceHeader]),
     correlationId,
     traceparent: traceparentOf(headers),
+    way: { transport: 'grpc', route: method.path, httpMethod: undefined },
     credentials: credentialsOf(headers, remoteAddress),
   };
   deps.dispatch.admit(method, facts).then(
