@@ -36,11 +36,16 @@ async function ask(
   return answers;
 }
 
+function valueOf<T>(answer: ServerReflectionResponse | undefined): T {
+  if (answer === undefined) throw new Error('no answer');
+  return answer.messageResponse.value as T;
+}
+
 describe.each(['v1', 'v1alpha'] as const)('server reflection, %s', (version) => {
   test('lists every service that is served', async () => {
     const [answer] = await ask(version, { case: 'listServices', value: '' });
     expect(answer).toMatchObject({ validHost: 'h', originalRequest: { host: 'h' } });
-    const names = (answer?.messageResponse.value as { service: { name: string }[] }).service.map(({ name }) => name);
+    const names = valueOf<{ service: { name: string }[] }>(answer).service.map(({ name }) => name);
     const own = (await declaredServices()).map(({ typeName }) => typeName);
     expect(names).toEqual(
       [
@@ -60,7 +65,7 @@ describe.each(['v1', 'v1alpha'] as const)('server reflection, %s', (version) => 
     ['fileContainingSymbol', { case: 'fileContainingSymbol', value: 'muster.v1.JobStatus' }],
   ])('gives a file with all that it imports, by %s', async (_case, question) => {
     const [answer] = await ask(version, question);
-    const { fileDescriptorProto: bytes } = answer?.messageResponse.value as { fileDescriptorProto: Uint8Array[] };
+    const { fileDescriptorProto: bytes } = valueOf<{ fileDescriptorProto: Uint8Array[] }>(answer);
     const file = bytes.map((each) => fromBinary(FileDescriptorProtoSchema, each));
     expect(file[0]?.name).toBe('muster/v1/jobs.proto');
     // Whole, or it could not be linked.
@@ -78,10 +83,10 @@ describe.each(['v1', 'v1alpha'] as const)('server reflection, %s', (version) => 
       { case: 'fileContainingExtension', value: { containingType, extensionNumber: 50101 } },
       { case: 'fileContainingExtension', value: { containingType, extensionNumber: 1 } },
     );
-    expect((numbers?.messageResponse.value as { extensionNumber: number[] }).extensionNumber).toEqual(
+    expect(valueOf<{ extensionNumber: number[] }>(numbers).extensionNumber).toEqual(
       expect.arrayContaining([50101, 50102, 72295728]),
     );
-    const [bytes] = (file?.messageResponse.value as { fileDescriptorProto: Uint8Array[] }).fileDescriptorProto;
+    const [bytes] = valueOf<{ fileDescriptorProto: Uint8Array[] }>(file).fileDescriptorProto;
     expect(fromBinary(FileDescriptorProtoSchema, bytes ?? new Uint8Array()).name).toBe('muster/v1/options.proto');
     expect(none?.messageResponse).toMatchObject({ case: 'errorResponse', value: { errorCode: 5 } });
   });
