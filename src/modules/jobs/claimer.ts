@@ -196,7 +196,7 @@ export function createClaimer({ db, clock, wakeups, log, stopping, appended, pol
       for (const kind of new Set(released.map((row) => row.kind))) wakeups.notify(queuedTopic(kind));
     } catch (error) {
       // Their leases will run out.
-      log.warn('jobs_not_given_back', { count: jobs.length, error });
+      log.warn('jobs_not_given_back', { corr_id: origin.correlationId, count: jobs.length, error });
     }
   }
 

@@ -120,7 +120,7 @@ export function createJobs(deps: JobsDeps): Jobs {
       const { status } = await get(id);
       if (status !== 'canceled') throw invalidTransition(id, status, 'canceled');
     } else {
-      log.info('job_canceled', { job_id: id, from: was });
+      log.info('job_canceled', { corr_id: origin.correlationId, job_id: id, from: was });
       appended('JobCanceled', 1);
       wakeups.notify(changedTopic);
       if (was === 'running') wakeups.notify(stoppedTopic);
@@ -179,7 +179,8 @@ export function createJobs(deps: JobsDeps): Jobs {
     },
     async fail(input, origin, keep) {
       const state = await desk.fail(input, origin, keepJob(input.id, keep));
-      log.info('job_failed', { job_id: input.id, reason: input.error?.code, retry: state === 'scheduled' });
+      const facts = { job_id: input.id, reason: input.error?.code, retry: state === 'scheduled' };
+      log.info('job_failed', { corr_id: origin.correlationId, ...facts });
       return get(input.id);
     },
     work: (inputs, origin, signal) => serveWorker(inputs, origin, signal, { claimer, desk, watcher, log, stopping }),

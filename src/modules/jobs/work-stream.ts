@@ -142,7 +142,7 @@ export async function* serveWorker(
 
   function refuse(report: Leased, error: unknown): void {
     const { id, leaseToken } = report;
-    const refused = asAppError(error, log);
+    const refused = asAppError(error, log, origin);
     const stillHeld = !endsLease(refused) && reported.get(id) === leaseToken;
     drop(report);
     if (stillHeld) held.set(id, leaseToken);
@@ -197,7 +197,7 @@ export async function* serveWorker(
         outbox.outcome({ id, leaseToken, status: 'running', leaseExpiresAt: renewal.leaseExpiresAt });
       }
     } catch (error) {
-      const refused = asAppError(error, log);
+      const refused = asAppError(error, log, origin);
       if (endsLease(refused)) drop(report);
       outbox.outcome({ id, leaseToken, error: refused });
       void claimMore();
@@ -213,7 +213,12 @@ export async function* serveWorker(
         if (start !== undefined) throw new AppError('invalid_request', 'start: comes once, as the first message');
         start = input.start;
         capacity = start.capacity;
-        log.info('worker_connected', { worker_id: start.workerId, kinds: start.kinds, capacity });
+        log.info('worker_connected', {
+          corr_id: origin.correlationId,
+          worker_id: start.workerId,
+          kinds: start.kinds,
+          capacity,
+        });
         outbox.started(start.leaseSec);
       } else {
         if (start === undefined) throw new AppError('invalid_request', 'start: must be the first message');
@@ -279,7 +284,8 @@ export async function* serveWorker(
     if (ended === 'cleanly' && !signal.aborted && !stopping.aborted) {
       await Promise.allSettled(left.map((lease) => desk.release(lease, origin)));
     }
-    if (start !== undefined) log.info('worker_disconnected', { worker_id: start.workerId, held: left.length });
+    if (start !== undefined)
+      log.info('worker_disconnected', { corr_id: origin.correlationId, worker_id: start.workerId, held: left.length });
   }
 }
 
@@ -288,9 +294,9 @@ function endsLease({ kind }: AppError): boolean {
   return kind === 'not_found' || kind === 'lease_lost' || kind === 'invalid_state';
 }
 
-function asAppError(error: unknown, log: Log): AppError {
+function asAppError(error: unknown, log: Log, { correlationId }: Origin): AppError {
   if (error instanceof AppError) return error;
-  log.error('report_failed', { error });
+  log.error('report_failed', { corr_id: correlationId, error });
   return new AppError('internal_error', 'The report was not stored; the log says why.', { cause: error });
 }
 

@@ -77,7 +77,7 @@ export function createTokens(deps: TokensDeps): Tokens {
         await addToken(tx, token, secret, origin);
         await keep?.(tx, created);
       });
-      log.info('token_created', { token_id: token.id, role: token.role });
+      log.info('token_created', { corr_id: origin.correlationId, token_id: token.id, role: token.role });
       await changed('TokenCreated');
       return created;
     },
@@ -104,7 +104,7 @@ export function createTokens(deps: TokensDeps): Tokens {
           })
         : undefined;
       if (revoked === undefined) return get(id);
-      log.info('token_revoked', { token_id: id });
+      log.info('token_revoked', { corr_id: origin.correlationId, token_id: id });
       await changed('TokenRevoked');
       return revoked;
     },

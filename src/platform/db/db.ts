@@ -3,6 +3,7 @@ import pg from 'pg';
 import { AppError, messageOf } from '../../errors.js';
 import type { Log } from '../log.js';
 import { within } from '../within.js';
+import { hideValues } from './quoted-values.js';
 
 /** A statement with a name of its own, which Postgres parses once per connection. */
 export interface Statement {
@@ -157,7 +158,7 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
           throw new AppError('unavailable', 'The database cannot be reached; try again.', { cause: error });
         }
         const code = codeOf(error);
-        if ((code !== '40001' && code !== '40P01') || tries === maxTries) throw error;
+        if ((code !== '40001' && code !== '40P01') || tries === maxTries) throw hideValues(error);
       }
     }
   }
