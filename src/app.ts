@@ -206,7 +206,7 @@ async function compose(
     connectionLimit: config.connectionLimit,
     tls: tlsFilesOf(config.tlsCert, config.tlsKey),
   });
-  await tokens.recogniser.start();
+  await tokens.recogniser.look();
   const url = await http.listen(config.host, config.port);
 
   // Together: where the database does not answer, each waits for as long as it may.
@@ -217,6 +217,7 @@ async function compose(
   events.start();
   jobs.start();
   audit.start();
+  tokens.recogniser.start();
   limiter?.start();
   idempotency.start();
   return { url, failed, reload: () => http.reload(), stop: () => lifecycle.stop() };

@@ -7,6 +7,7 @@ import { until } from '../support/until.js';
 
 const log = createLog('silent');
 
+/** Resolves when it listens, and has told all topics once as whoever begins to listen does. */
 async function startWakeups(database: TestDatabase, listen = true): Promise<Wakeups> {
   const connection = { connectionString: database.url };
   const db = createDatabase(connection, { poolSize: 2, log, ownSessions: true });
@@ -15,7 +16,9 @@ async function startWakeups(database: TestDatabase, listen = true): Promise<Wake
     await wakeups.stop();
     await db.close();
   });
+  const told = listen ? new Promise<void>((resolve) => wakeups.on('begun', resolve)) : undefined;
   await wakeups.start();
+  await told;
   return wakeups;
 }
 
@@ -46,7 +49,6 @@ describe('wake-ups', () => {
     const here = await startWakeups(database);
     const there = await startWakeups(database);
     await listening(database, 2);
-    // What connecting tells has been told by now, or is by the next round trip.
     const [own, far, other] = [count(here, 'built'), count(there, 'built'), count(there, 'tested')];
     here.notify('built');
     expect(own.times).toBe(1);

@@ -40,10 +40,13 @@ export interface Recogniser {
   local(): Caller | undefined;
   /** Callers that are kept beside those of tokens, such as an identity provider's. */
   readonly callers: Callers;
-  /** Looks what has changed, and ends those that are no longer let in. */
+  /**
+   * Looks what has changed, and ends those that are no longer let in. To be called once before anybody is let in: until then
+   * it does not know whether there are tokens.
+   */
   look(): Promise<void>;
-  /** Resolves when it knows whether there are tokens. */
-  start(): Promise<void>;
+  /** Looks by itself from now on. */
+  start(): void;
   stop(): Promise<void>;
 }
 
@@ -128,10 +131,7 @@ export function createRecogniser({ db, clock, wakeups, log, localAllowed }: Reco
     local,
     callers,
     look,
-    async start() {
-      await look();
-      loop.start();
-    },
+    start: () => loop.start(),
     async stop() {
       unlisten();
       await loop.stop();
