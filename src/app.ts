@@ -28,7 +28,7 @@ import { createMetrics, type Metrics } from './platform/metrics.js';
 import { isLoopbackHost } from './platform/net.js';
 import { createReadiness } from './platform/readiness.js';
 import { createHealthRpc } from './platform/rpc/health.js';
-import { createReflectionRpc } from './platform/rpc/reflection.js';
+import { createReflectionRpc, reflectionNames } from './platform/rpc/reflection.js';
 import { createDispatch, type ObserveCall } from './platform/rpc/dispatch.js';
 import type { Tracing } from './platform/tracing.js';
 import { readVersion } from './platform/version.js';
@@ -172,7 +172,7 @@ async function compose(
   const descs = own.map(({ desc }) => desc);
   const health = createHealthRpc({
     readiness,
-    services: descs.map(({ typeName }) => typeName),
+    services: [...descs.map(({ typeName }) => typeName), ...reflectionNames],
     stopping: lifecycle.stopping,
     lookEveryMs: config.pollInterval,
   });

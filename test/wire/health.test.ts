@@ -17,12 +17,23 @@ function clientOf(url: string) {
 }
 
 describe('grpc.health.v1', () => {
-  test.each(['', 'muster.v1.JobService', 'muster.v1.EventService', 'grpc.health.v1.Health'])(
-    "says that '%s' is served",
-    async (service) => {
-      expect((await clientOf(app.current.url).check({ service })).status).toBe(Status.SERVING);
-    },
-  );
+  test.each([
+    '',
+    'muster.v1.JobService',
+    'muster.v1.EventService',
+    'grpc.health.v1.Health',
+    'grpc.reflection.v1.ServerReflection',
+    'grpc.reflection.v1alpha.ServerReflection',
+  ])("says that '%s' is served", async (service) => {
+    expect((await clientOf(app.current.url).check({ service })).status).toBe(Status.SERVING);
+  });
+
+  test('does not know a service whose name is longer than a header may be', async () => {
+    const failure = await clientOf(app.current.url)
+      .check({ service: 'x'.repeat(200_000) })
+      .catch((error: unknown) => ConnectError.from(error));
+    expect(failure).toMatchObject({ code: Code.NotFound });
+  });
 
   test('does not know a service that there is not', async () => {
     const client = clientOf(app.current.url);

@@ -63,6 +63,7 @@ describe.each(['v1', 'v1alpha'] as const)('server reflection, %s', (version) => 
     ['fileContainingSymbol', { case: 'fileContainingSymbol', value: 'muster.v1.JobService.GetJob' }],
     ['fileContainingSymbol', { case: 'fileContainingSymbol', value: 'muster.v1.Job.payload' }],
     ['fileContainingSymbol', { case: 'fileContainingSymbol', value: 'muster.v1.JobStatus' }],
+    ['fileContainingSymbol', { case: 'fileContainingSymbol', value: 'muster.v1.JOB_STATUS_QUEUED' }],
   ])('gives a file with all that it imports, by %s', async (_case, question) => {
     const [answer] = await ask(version, question);
     const { fileDescriptorProto: bytes } = valueOf<{ fileDescriptorProto: Uint8Array[] }>(answer);
@@ -89,6 +90,18 @@ describe.each(['v1', 'v1alpha'] as const)('server reflection, %s', (version) => 
     const [bytes] = valueOf<{ fileDescriptorProto: Uint8Array[] }>(file).fileDescriptorProto;
     expect(fromBinary(FileDescriptorProtoSchema, bytes ?? new Uint8Array()).name).toBe('muster/v1/options.proto');
     expect(none?.messageResponse).toMatchObject({ case: 'errorResponse', value: { errorCode: 5 } });
+  });
+
+  test('knows what is declared within messages', async () => {
+    const names = [
+      'grpc.health.v1.HealthCheckResponse.ServingStatus',
+      'grpc.health.v1.HealthCheckResponse.SERVING',
+      'grpc.reflection.v1.ServerReflectionRequest.message_request',
+    ];
+    const answers = await ask(version, ...names.map((value) => ({ case: 'fileContainingSymbol', value }) as const));
+    expect(answers.map(({ messageResponse }) => messageResponse.case)).toEqual(
+      names.map(() => 'fileDescriptorResponse'),
+    );
   });
 
   test('says what there is not, and goes on', async () => {

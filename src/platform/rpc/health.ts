@@ -21,25 +21,28 @@ export function createHealthRpc({ readiness, services, stopping, lookEveryMs }: 
 
   return service(Health, {
     async check({ service: name }: { service: string }) {
-      if (!known.has(name)) throw new AppError('not_found', `There is no service ${name}.`);
+      if (!known.has(name)) throw new AppError('not_found', 'service: there is none of this name');
       return { status: await status() };
     },
     async *watch({ service: name }: { service: string }, { signal }: Call) {
       let told = '';
       for (;;) {
+        // Known before the look: a stop while that is under way, or while its answer is taken, is told by a look of its own.
+        const isLast = stopping.aborted;
         const present = known.has(name) ? await status() : 'SERVICE_UNKNOWN';
         if (present !== told) yield { status: (told = present) };
         if (signal.aborted) return;
-        if (stopping.aborted) throw new AppError('unavailable', 'The server is stopping.');
+        if (isLast) throw new AppError('unavailable', 'The server is stopping.');
         await pause(lookEveryMs, [signal, stopping]);
       }
     },
   });
 }
 
-/** Waits, unless one of the signals comes first. */
+/** Waits, unless one of the signals comes first or has come. */
 function pause(ms: number, signals: readonly AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {
+    if (signals.some(({ aborted }) => aborted)) return resolve();
     const done = (): void => {
       clearTimeout(timer);
       for (const signal of signals) signal.removeEventListener('abort', done);

@@ -1,4 +1,4 @@
-import { type DescFile, type DescService, toBinary } from '@bufbuild/protobuf';
+import { type DescEnum, type DescExtension, type DescFile, type DescService, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { ServerReflection } from '../../../gen/grpc/reflection/v1/reflection_pb.js';
 import { ServerReflection as ServerReflectionAlpha } from '../../../gen/grpc/reflection/v1alpha/reflection_pb.js';
@@ -15,6 +15,9 @@ interface Question {
 
 /** gRPC's code for what there is not, and for a question that is none. */
 const codes = { notFound: 5, invalidArgument: 3 } as const;
+
+/** What `createReflectionRpc` serves, by full name. */
+export const reflectionNames: readonly string[] = [ServerReflection.typeName, ServerReflectionAlpha.typeName];
 
 /**
  * gRPC server reflection, v1 and v1alpha, which differ by their package alone: the descriptors of the services given, and of
@@ -96,22 +99,30 @@ function createCatalog(roots: readonly DescFile[]): Catalog {
   for (const file of new Set(roots.flatMap(withImports))) {
     files.set(`${file.name}.proto`, file);
     const declare = (name: string): void => void symbols.set(name, file);
-    const messages = [...file.messages];
-    for (let message = messages.pop(); message !== undefined; message = messages.pop()) {
-      declare(message.typeName);
-      for (const { name } of message.fields) declare(`${message.typeName}.${name}`);
-      for (const nested of message.nestedEnums) declare(nested.typeName);
-      messages.push(...message.nestedMessages);
-    }
-    for (const { typeName } of file.enums) declare(typeName);
-    for (const each of file.services) {
-      declare(each.typeName);
-      for (const { name } of each.methods) declare(`${each.typeName}.${name}`);
-    }
-    for (const { typeName, extendee, number } of file.extensions) {
+    const declareEnum = ({ typeName, values }: DescEnum): void => {
+      declare(typeName);
+      // Values are named beside their enum, not below it.
+      const scope = typeName.slice(0, typeName.lastIndexOf('.') + 1);
+      for (const { name } of values) declare(`${scope}${name}`);
+    };
+    const declareExtension = ({ typeName, extendee, number }: DescExtension): void => {
       declare(typeName);
       const numbers = extensions.get(extendee.typeName) ?? new Map<number, DescFile>();
       extensions.set(extendee.typeName, numbers.set(number, file));
+    };
+    const messages = [...file.messages];
+    for (let message = messages.pop(); message !== undefined; message = messages.pop()) {
+      declare(message.typeName);
+      for (const { name } of [...message.fields, ...message.oneofs]) declare(`${message.typeName}.${name}`);
+      message.nestedEnums.forEach(declareEnum);
+      message.nestedExtensions.forEach(declareExtension);
+      messages.push(...message.nestedMessages);
+    }
+    file.enums.forEach(declareEnum);
+    file.extensions.forEach(declareExtension);
+    for (const each of file.services) {
+      declare(each.typeName);
+      for (const { name } of each.methods) declare(`${each.typeName}.${name}`);
     }
   }
   return { files, symbols, extensions };
