@@ -17,6 +17,7 @@ import { createApiDocs } from './platform/http/api-docs.js';
 import { createHealth } from './platform/http/health.js';
 import { createMetricsRoute } from './platform/http/metrics-route.js';
 import { createHttpServer } from './platform/http/server.js';
+import { checkInFlight } from './platform/http/in-flight.js';
 import { tlsFilesOf } from './platform/http/tls.js';
 import { createIdempotency } from './platform/idempotency/idempotency.js';
 import { createIds } from './platform/ids.js';
@@ -64,6 +65,7 @@ export async function startApp(deps: AppDeps): Promise<App> {
   checkOidc(config);
   tlsFilesOf(config.tlsCert, config.tlsKey);
   checkCollector();
+  checkInFlight(config.maxInFlight, Math.max(config.maxBody, config.maxMessage));
   if (needsToken(config) && config.databaseUrl === undefined && !existsSync(config.dataDir)) throw noToken(config);
   const lifecycle = createLifecycle(log);
   try {
@@ -200,6 +202,7 @@ async function compose(
     allowedHosts: [config.host, ...config.allowedHosts],
     maxBodyBytes: config.maxBody,
     maxMessageBytes: config.maxMessage,
+    maxInFlightBytes: config.maxInFlight,
     maxTimeoutMs,
     stallMs: config.streamStall,
     requestTimeoutMs: config.requestTimeout,

@@ -184,6 +184,14 @@ export const serverSettings = {
     help: 'Largest RPC message. JSON values take several times their text in protobuf.',
     parse: parse.positive(parse.bytes),
   }),
+  maxInFlight: setting({
+    env: 'MUSTER_MAX_IN_FLIGHT',
+    flag: 'max-in-flight',
+    value: 'SIZE',
+    fallback: '256MiB',
+    help: 'Most bytes of requests that are held at a time, and of answers that wait to be taken; a connection may have half of each.',
+    parse: parse.positive(parse.bytes),
+  }),
   requestTimeout: setting({
     env: 'MUSTER_REQUEST_TIMEOUT',
     flag: 'request-timeout',

@@ -49,6 +49,8 @@ const bad: Readonly<Record<keyof typeof serverSettings, readonly string[]>> = {
   streamStall: ['never', '0s'],
   maxBody: ['8MB', '0', '-1', 'big'],
   maxMessage: ['32 MiB', '0', '1.5GiB'],
+  // Less than the largest message takes while it is unpacked.
+  maxInFlight: ['1MiB', '0', '127MiB'],
   requestTimeout: ['never', '0s'],
   connectionLimit: ['0', '-1', 'all'],
   tlsCert: ['/nonexistent/cert.pem'],
@@ -57,7 +59,7 @@ const bad: Readonly<Record<keyof typeof serverSettings, readonly string[]>> = {
 };
 
 /** Looked at by those who use them, before they begin anything. */
-const checkedLater: readonly string[] = ['host', 'databaseUrl', 'tlsCert', 'tlsKey'];
+const checkedLater: readonly string[] = ['host', 'databaseUrl', 'maxInFlight', 'tlsCert', 'tlsKey'];
 
 describe('a bad value stops the start and is named', () => {
   const entries = Object.entries(serverSettings).map(([name, { env, flag }]) => ({

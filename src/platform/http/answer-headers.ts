@@ -16,6 +16,8 @@ export function quotaHeaders(quota: Quota | undefined): AnswerHeaders {
 /** What an error says in headers besides its body, in every protocol. */
 export function errorHeaders({ kind, details }: AppError): AnswerHeaders {
   if (kind === 'unauthorized') return { 'www-authenticate': 'Bearer' };
+  const { retry_after_sec: retryAfterSec } = details ?? {};
+  if (kind === 'unavailable' && typeof retryAfterSec === 'number') return { 'retry-after': String(retryAfterSec) };
   if (kind !== 'rate_limited' || details === undefined) return {};
   const { limit, remaining, reset_sec: resetSec } = details as { limit: number; remaining: number; reset_sec: number };
   return { ...quotaHeaders({ limit, remaining, resetSec }), 'retry-after': String(resetSec) };

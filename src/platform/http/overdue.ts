@@ -20,14 +20,12 @@ export type Streaming = 'none' | 'answer' | 'both';
 export interface StreamFacts {
   readonly headers: IncomingHttpHeaders;
   readonly streaming: Streaming;
-  /** Whether the stream is answered directly, without request and response objects. */
-  readonly direct: boolean;
 }
 
 export interface OverdueOptions {
   /** For a request to get whole, and again for its answer to be taken; milliseconds. */
   readonly timeoutMs: number;
-  /** Answers a stream whose request is late; it must end the stream. */
+  /** Answers a stream whose request is late. One that is still late at the next look is cut. */
   readonly onLate: (stream: ServerHttp2Stream, facts: StreamFacts) => void;
 }
 
@@ -36,6 +34,8 @@ interface Watched {
   readonly facts: StreamFacts;
   /** When the whole answer was first seen to be there. */
   answered: number | undefined;
+  /** Whether it has been told that it is late. */
+  told: boolean;
 }
 
 /** How often they are looked at, which is also how late the end may come; a timer for each would cost every call. */
@@ -62,9 +62,9 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
     for (const [stream, watched] of streams) {
       if (isStuck(isAnswered(stream, watched.facts), watched)) cut(stream);
       else if (now - watched.began >= timeoutMs && isLate(stream, watched)) {
-        streams.delete(stream);
-        if (stream.headersSent) cut(stream);
+        if (stream.headersSent || watched.told) cut(stream);
         else onLate(stream, watched.facts);
+        watched.told = true;
       }
     }
     for (const [response, watched] of answers) {
@@ -75,7 +75,7 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
   const timer = setInterval(look, checkingIntervalMs(timeoutMs)).unref();
   return {
     watchStream(stream, facts) {
-      streams.set(stream, { began: performance.now(), facts, answered: undefined });
+      streams.set(stream, { began: performance.now(), facts, answered: undefined, told: false });
       stream.once('close', () => streams.delete(stream));
     },
     watchAnswer(response) {

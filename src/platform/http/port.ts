@@ -1,10 +1,12 @@
 import { createServer as createHttp1Server } from 'node:http';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { createServer as createHttp2Server } from 'node:http2';
+import { constants, createServer as createHttp2Server } from 'node:http2';
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import type { Log } from '../log.js';
 import { createConnectionLimit } from './connection-limit.js';
+import { createInFlight, type Held, hold, type Share } from './in-flight.js';
 import { letGo } from './let-go.js';
 import { faultOfHead, malformedAnswer, plainOnTls, tooManyConnections } from './malformed.js';
 import { checkingIntervalMs, createOverdue, type Overdue, type StreamFacts, type Streaming } from './overdue.js';
@@ -45,6 +47,8 @@ export interface PortOptions {
   readonly maxConcurrentStreams: number;
   /** How long a caller may take to send a request, and to take its answer; milliseconds. */
   readonly requestTimeoutMs: number;
+  /** Most bytes that callers may make the process hold, in each direction. */
+  readonly maxInFlightBytes: number;
   /** Most connections from one address. */
   readonly connectionLimit: number | undefined;
 }
@@ -62,6 +66,7 @@ export interface Upgrades {
 interface Connection {
   /** Answers of HTTP/1 requests under way. */
   readonly answers: Set<ServerResponse>;
+  readonly share: Share;
   session: ServerHttp2Session | undefined;
   /** Not to be closed as idle: a WebSocket, or a TLS handshake, after which there is another one in its place. */
   taken: boolean;
@@ -70,9 +75,12 @@ interface Connection {
 const longestPingIntervalMs = 30_000;
 /** After which silence the other side is asked whether it is still there; the kernel does it. */
 const tcpKeepAliveMs = 60_000;
+/** How many requests a caller of HTTP/1 may send ahead of their answers. Those that come in one packet are all begun at once. */
+const maxPipelined = 128;
 /**
  * How much a caller may send before it has been read, on one stream and on all of a connection. With HTTP/2's own 64 KiB a
- * worker's report on hundreds of jobs waits for round trips; more would be a caller's to fill.
+ * worker's report on hundreds of jobs waits for round trips. The second does not bound the sum of the first: Node counts bytes of a
+ * stream that nobody reads as read for the connection. That is what is counted for (in-flight.ts).
  */
 const streamWindowBytes = 256 * 1024;
 const connectionWindowBytes = 1024 * 1024;
@@ -88,6 +96,7 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
   const places = createConnectionLimit(options.connectionLimit, (address, limit) =>
     log.warn('connections_refused', { address, limit }),
   );
+  const inFlight = createInFlight(options.maxInFlightBytes);
   let closing = false;
   /** The socket whose session is just being made. */
   let current: Socket | undefined;
@@ -106,6 +115,16 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
       const connection = connections.get(request.socket);
       if (connection !== undefined) {
         connection.answers.add(response);
+        if (connection.answers.size > maxPipelined) return void request.socket.destroy();
+        const held = connection.share.begin();
+        hold(request, held);
+        watchUnsent(
+          response,
+          held,
+          () => response.writableLength,
+          () => request.socket.destroy(),
+        );
+        response.once('close', () => held.release());
         overdue.watchAnswer(response);
         if (closing) response.shouldKeepAlive = false;
         response.once('close', () => {
@@ -157,7 +176,9 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
     session.on('error', () => session.destroy());
     session.setLocalWindowSize(connectionWindowBytes);
     if (current !== undefined) keepAsking(session, current, Math.min(requestTimeoutMs, longestPingIntervalMs));
-    interceptStreams(session, current?.remoteAddress, upgrades, overdue);
+    if (connection !== undefined) {
+      interceptStreams(session, { remoteAddress: current?.remoteAddress, share: connection.share, upgrades, overdue });
+    }
     if (closing) session.close();
   });
 
@@ -172,8 +193,15 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
   }
 
   function track(socket: Socket): void {
-    connections.set(socket, { answers: new Set(), session: undefined, taken: false });
-    socket.once('close', () => connections.delete(socket));
+    const share = inFlight.enter(() => {
+      connections.get(socket)?.session?.destroy();
+      socket.destroy();
+    });
+    connections.set(socket, { answers: new Set(), share, session: undefined, taken: false });
+    socket.once('close', () => {
+      connections.delete(socket);
+      share.leave();
+    });
   }
 
   function serve(socket: Socket, protocol: 'http1' | 'http2'): void {
@@ -260,22 +288,52 @@ function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMe
   return Buffer.from(`${head}\r\n`, 'latin1');
 }
 
+interface Interception {
+  readonly remoteAddress: string | undefined;
+  readonly share: Share;
+  readonly upgrades: Upgrades;
+  readonly overdue: Overdue;
+}
+
+/** Counts what waits to be taken of an answer, and cuts one of which more does than its connection may leave. */
+function watchUnsent(answer: Writable, held: Held, unsent: () => number, cut: () => void): void {
+  const { write, end } = answer;
+  answer.write = function counted(this: Writable, ...args: Parameters<Writable['write']>) {
+    const more = write.apply(this, args);
+    if (!held.unsent(unsent())) cut();
+    return more;
+  } as Writable['write'];
+  answer.end = function counted(this: Writable, ...args: Parameters<Writable['end']>) {
+    end.apply(this, args);
+    if (!held.unsent(unsent())) cut();
+    return this;
+  } as Writable['end'];
+  answer.on('drain', () => held.unsent(unsent()));
+}
+
 /**
  * Puts `onStream` before the session's own listener, which builds the request and response objects. Node registers that
  * one before it announces the session.
  */
 function interceptStreams(
   session: ServerHttp2Session,
-  remoteAddress: string | undefined,
-  { onStream, streamingOf }: Upgrades,
-  overdue: Overdue,
+  { remoteAddress, share, upgrades: { onStream, streamingOf }, overdue }: Interception,
 ): void {
   const ordinary = session.listeners('stream') as ((...args: unknown[]) => void)[];
   session.removeAllListeners('stream');
   session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
+    const held = share.begin();
+    hold(stream, held);
+    stream.once('close', () => held.release());
     const direct = onStream(stream, headers, remoteAddress);
-    overdue.watchStream(stream, { headers, streaming: streamingOf(headers), direct });
+    overdue.watchStream(stream, { headers, streaming: streamingOf(headers) });
     if (direct) return;
+    watchUnsent(
+      stream,
+      held,
+      () => stream.writableLength,
+      () => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
+    );
     stream.once('wantTrailers', () => letGo(stream));
     for (const listener of ordinary) listener.call(session, stream, headers, ...more);
   });

@@ -15,8 +15,10 @@ import type { Service } from '../rpc/methods.js';
 import { createGateway, type PlainRoute } from './gateway/gateway.js';
 import { routesOf } from './gateway/routes.js';
 import { errorHeaders } from './answer-headers.js';
+import { announcedBytes, readBody } from './body.js';
 import { routeOf, wasCut } from './call-facts.js';
 import { createHostCheck } from './hosts.js';
+import { heldOf } from './in-flight.js';
 import { answerLate, createStreamingOf } from './late.js';
 import { createPort, type Port } from './port.js';
 import { correlationIdOf, createRequestLog } from './requests.js';
@@ -27,6 +29,7 @@ import { createAdmit } from './rpc/admit.js';
 import { createAllow } from './rpc/allow.js';
 import { createConnectUnary } from './rpc/connect-unary.js';
 import { createGrpcUnary } from './rpc/grpc-unary.js';
+import { createInbound } from './rpc/inbound.js';
 
 export interface HttpServer {
   /** Binds the port; 0 takes a free one. Answers the base URL. Throws `conflict` when the port is taken. */
@@ -47,6 +50,8 @@ export interface HttpServerOptions {
   readonly allowedHosts: readonly string[];
   readonly maxBodyBytes: number;
   readonly maxMessageBytes: number;
+  /** Most bytes that callers may make the process hold, in each direction. */
+  readonly maxInFlightBytes: number;
   readonly maxTimeoutMs: number;
   /** How long a reader of server-sent events may take nothing while there is something to tell. */
   readonly stallMs: number;
@@ -95,9 +100,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       sendError(foreign ?? error, request, reply);
     },
     serverFactory: (handler) => {
-      const { tls, requestTimeoutMs, connectionLimit } = options;
-      const limits = { maxHeaderBytes, maxHeaderCount, maxConcurrentStreams, requestTimeoutMs, connectionLimit };
-      port = createPort({ log, tls, ...limits }, handler as RequestListener, {
+      const { tls, requestTimeoutMs, connectionLimit, maxInFlightBytes } = options;
+      const limits = { maxHeaderBytes, maxHeaderCount, maxConcurrentStreams, maxInFlightBytes };
+      port = createPort({ log, tls, requestTimeoutMs, connectionLimit, ...limits }, handler as RequestListener, {
         onStream: grpcUnary,
         streamingOf: createStreamingOf(services),
         onLate: answerLate,
@@ -145,15 +150,19 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 
   app.decorateRequest('admission', undefined);
   app.decorateRequest('target', undefined);
+  app.decorateRequest('deadline', undefined);
 
   await app.register(async (rpc) => {
-    const connectUnary = createConnectUnary({ services, dispatch, maxMessageBytes, maxTimeoutMs });
+    const connectUnary = createConnectUnary({ services, dispatch, maxMessageBytes });
+    const inbound = createInbound(services, maxMessageBytes);
     const allow = createAllow(services);
-    const admit = createAdmit(services, dispatch);
+    const admit = createAdmit(services, dispatch, { maxMessageBytes, maxTimeoutMs });
     rpc.addHook('onRequest', admit);
     rpc.addHook('preHandler', async (request, reply) => {
       allow(request, reply);
-      return connectUnary(request, reply);
+      const answer = connectUnary(request, reply);
+      if (answer === undefined) inbound(request, reply);
+      return answer;
     });
     await rpc.register(fastifyConnectPlugin, {
       routes: (router) => registerServices(router, services, dispatch),
@@ -169,17 +178,20 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   await app.register(async (rest) => {
     // Bodies stay bytes here: the gateway decides what it takes and says what is wrong with the rest.
     rest.removeAllContentTypeParsers();
-    rest.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+    rest.addContentTypeParser('*', (request: FastifyRequest) =>
+      readBody(request.raw, options.maxBodyBytes, 'Request body is too large'),
+    );
     const gateway = createGateway(routes, options.plainRoutes, dispatch, {
       dispatch,
       log,
       stallMs: options.stallMs,
     });
-    rest.addHook('onRequest', (request, reply) => {
+    rest.addHook('onRequest', async (request, reply) => {
       const { headers, stream } = request.raw as IncomingMessage & { readonly stream?: ServerHttp2Stream };
       // Over HTTP/2 a body needs neither a length nor a type, and without them Fastify takes it for none.
       if (stream?.endAfterHeaders === false) headers['transfer-encoding'] ??= 'chunked';
-      return gateway.enter(request, reply);
+      await gateway.enter(request, reply);
+      heldOf(request.raw).announce(announcedBytes(headers, options.maxBodyBytes));
     });
     rest.all('*', (request, reply) => gateway.handle(request, reply));
     rest.setNotFoundHandler((request, reply) => gateway.handle(request, reply));

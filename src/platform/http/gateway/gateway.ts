@@ -5,6 +5,7 @@ import type { Plain } from '../../rpc/codec.js';
 import type { Dispatch, Door } from '../../rpc/dispatch.js';
 import { quotaHeaders } from '../answer-headers.js';
 import { admissionOf, callFactsOf, callLifeOf } from '../call-facts.js';
+import { heldOf } from '../in-flight.js';
 import { type Bind, createBind } from './bind.js';
 import { eventStreamHandle, type EventStreamOptions } from './event-stream.js';
 import { fieldWriter, restJson } from './rest-json.js';
@@ -161,7 +162,9 @@ function rpcHandle(route: Route, dispatch: Dispatch): Handle {
     if (route.location !== undefined) void reply.header('location', fill(route.location, route, output));
     const cursor = pageField === undefined ? undefined : output[pageField.localName];
     if (typeof cursor === 'string') void reply.header('link', nextLink(request.raw.url ?? '', cursor));
-    return reply.send(write(output));
+    const text = write(output);
+    if (!rpc.writes) heldOf(request.raw).checkAnswer(text.length);
+    return reply.send(text);
   };
 }
 

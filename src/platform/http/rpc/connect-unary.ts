@@ -1,19 +1,21 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { fromBinary, fromJsonString, type Message, toBinary, toJsonString } from '@bufbuild/protobuf';
-import { parseTimeout } from '@connectrpc/connect/protocol-connect';
 import { AppError, messageOf } from '../../../errors.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
 import { binaryReadOptions, jsonReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
+import { errorHeaders } from '../answer-headers.js';
+import { readBody } from '../body.js';
 import { admissionOf, callLifeOf } from '../call-facts.js';
+import { heldOf } from '../in-flight.js';
+import { timeLeft } from './deadline.js';
 import { sendUnaryError } from './refuse.js';
 
 export interface ConnectUnaryDeps {
   readonly services: readonly Service[];
   readonly dispatch: Dispatch;
   readonly maxMessageBytes: number;
-  readonly maxTimeoutMs: number;
 }
 
 type Format = 'json' | 'proto';
@@ -60,23 +62,24 @@ async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
+  const { maxMessageBytes } = deps;
   try {
-    const body = await readBody(request, deps.maxMessageBytes);
-    const header = request.raw.headers['connect-timeout-ms'];
-    const timeout = parseTimeout(typeof header === 'string' ? header : null, deps.maxTimeoutMs);
-    if (timeout.error !== undefined) return sendUnaryError(timeout.error, reply);
+    const { deadline } = request;
+    if (deadline?.error !== undefined) return sendUnaryError(deadline.error, reply);
+    const body = await readBody(request.raw, maxMessageBytes, `A message may have ${maxMessageBytes} bytes.`);
     const input = method.input.decode(readMessage(method, format, body));
-    const life = callLifeOf(reply, timeout.timeoutMs);
+    const life = callLifeOf(reply, timeLeft(deadline));
     const message = method.output.encode(await deps.dispatch.unary(method, input, admissionOf(request), life));
     void reply.header('content-type', `application/${format}`);
     // Bytes in both formats: to text Fastify would add a charset.
-    return reply.send(
-      Buffer.from(
-        format === 'json' ? toJsonString(method.desc.output, message) : toBinary(method.desc.output, message),
-      ),
+    const bytes = Buffer.from(
+      format === 'json' ? toJsonString(method.desc.output, message) : toBinary(method.desc.output, message),
     );
+    if (!method.writes) heldOf(request.raw).checkAnswer(bytes.length);
+    return reply.send(bytes);
   } catch (error) {
     const known = deps.dispatch.fault(error, method, { correlationId: request.id });
+    void reply.headers(errorHeaders(known));
     return sendUnaryError(toConnectError(known, request.id), reply);
   }
 }
@@ -95,20 +98,4 @@ function readMessage(method: Method, format: Format, body: Buffer): Message {
 function textOf(body: Buffer): string {
   const text = body.toString('utf8');
   return text.startsWith('\ufeff') ? text.slice(1) : text;
-}
-
-function readBody(request: FastifyRequest, maxBytes: number): Promise<Buffer> {
-  const { raw } = request;
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    raw.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size <= maxBytes) chunks.push(chunk);
-      else reject(new AppError('too_large', `A message may have ${maxBytes} bytes.`));
-    });
-    raw.once('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
-    raw.once('error', reject);
-    raw.once('close', () => reject(new AppError('canceled', 'The caller has hung up.')));
-  });
 }

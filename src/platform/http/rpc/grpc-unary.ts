@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { AppError, messageOf } from '../../../errors.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import { type Admission, type CallFacts, type CallLife, rpcSourceOf, sourceHeader } from '../../rpc/call.js';
@@ -10,10 +9,13 @@ import { binaryReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
 import { type AnswerHeaders, errorHeaders, quotaHeaders } from '../answer-headers.js';
 import { credentialsOf, keyedOf, traceparentOf } from '../call-facts.js';
+import { announcedBytes } from '../body.js';
 import type { CheckHost } from '../hosts.js';
+import { type Held, heldOf } from '../in-flight.js';
 import { letGo } from '../let-go.js';
 import type { StreamListener } from '../port.js';
 import { correlationIdOf, type LogRequest } from '../requests.js';
+import { deadlineOf, enforceWhileReading, timeLeft } from './deadline.js';
 import { trailersOf } from './refuse.js';
 
 export interface GrpcUnaryDeps {
@@ -57,8 +59,15 @@ function serve(
   remoteAddress: string | undefined,
 ): void {
   const correlationId = correlationIdOf(headers['x-correlation-id']);
+  const held = heldOf(stream);
+  const deadline = deadlineOf(headers, deps.maxTimeoutMs);
   const end = deps.logRequest('POST', method.path, correlationId);
-  const ended = (status: number | string): void => end(status, 'grpc', method.path);
+  let isOver = false;
+  const ended = (status: number | string): void => {
+    if (isOver) return;
+    isOver = true;
+    end(status, 'grpc', method.path);
+  };
   let answerHeaders: OutgoingHttpHeaders = {
     ':status': 200,
     'content-type': headers['content-type'],
@@ -78,15 +87,14 @@ function serve(
     if (stream.destroyed) return;
     stream.respond(answerHeaders, { waitForTrailers: true });
     stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    held.unsent(message.length);
     stream.end(frame(message));
   };
 
   const run = async (admission: Admission, body: Buffer): Promise<void> => {
     try {
-      const timeout = parseTimeout(headerText(headers['grpc-timeout']), deps.maxTimeoutMs);
-      if (timeout.error !== undefined) return fail(timeout.error);
       const life: CallLife = {
-        timeoutMs: timeout.timeoutMs,
+        timeoutMs: timeLeft(deadline),
         onGone: (gone) => {
           if (stream.aborted) gone();
           else stream.once('aborted', gone);
@@ -95,7 +103,9 @@ function serve(
       };
       const input = method.input.decode(read(method, body, deps.maxMessageBytes));
       const output = await deps.dispatch.unary(method, input, admission, life);
-      succeed(toBinary(method.desc.output, method.output.encode(output)));
+      const bytes = toBinary(method.desc.output, method.output.encode(output));
+      if (!method.writes) held.checkAnswer(bytes.length);
+      succeed(bytes);
     } catch (error) {
       if (error instanceof ConnectError) return fail(error);
       refuse(deps.dispatch.fault(error, method, { correlationId }));
@@ -116,17 +126,45 @@ function serve(
     (admission) => {
       if (stream.destroyed) return ended('aborted');
       if (admission.quota !== undefined) answerHeaders = { ...answerHeaders, ...quotaHeaders(admission.quota) };
-      collect(stream, deps.maxMessageBytes, (body) => void run(admission, body));
+      if (deadline.error !== undefined) return fail(deadline.error);
+      try {
+        held.announce(announcedBytes(headers, prefixBytes + deps.maxMessageBytes));
+      } catch (error) {
+        return refuse(deps.dispatch.fault(error, method, facts));
+      }
+      const clear = enforceWhileReading(deadline, held);
+      stream.once('close', () => {
+        clear();
+        ended('aborted');
+      });
+      collect(stream, held, deps.maxMessageBytes, {
+        whole(body) {
+          clear();
+          void run(admission, body);
+        },
+        failed: refuse,
+      });
     },
     (error: unknown) => refuse(deps.dispatch.fault(error, method, facts)),
   );
 }
 
+interface Collector {
+  readonly whole: (body: Buffer) => void;
+  readonly failed: (error: AppError) => void;
+}
+
 /** Gives the body on when it is whole, or so far when it is longer than one message may be. */
-function collect(stream: ServerHttp2Stream, maxBytes: number, whole: (body: Buffer) => void): void {
+function collect(stream: ServerHttp2Stream, held: Held, maxBytes: number, { whole, failed }: Collector): void {
   let chunks: Buffer[] = [];
   let size = 0;
   let given = false;
+  held.onFailed((error) => {
+    if (given) return;
+    given = true;
+    chunks = [];
+    failed(error);
+  });
   const give = (): void => {
     if (given) return;
     given = true;

@@ -1,0 +1,45 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
+import { AppError } from '../../errors.js';
+import { heldOf } from './in-flight.js';
+
+/** How many bytes the head says will come; 0 when it does not say, and when it is more than may be, which its reader tells. */
+export function announcedBytes(headers: IncomingHttpHeaders, maxBytes: number): number {
+  const length = Number(headers['content-length'] ?? 0);
+  return length > 0 && length <= maxBytes ? length : 0;
+}
+
+/** Whether a body that has ended was to have more: over HTTP/2 Node ends that of a stream that is reset like any other. */
+export function wasCutShort(raw: IncomingMessage): boolean {
+  const { stream } = raw as { readonly stream?: ServerHttp2Stream };
+  return stream?.aborted === true;
+}
+
+/**
+ * Reads a body whole. Rejects with `too_large`, in these words, as soon as there is more of it than `maxBytes`, with `canceled` when its
+ * caller hangs up, and with what ends its reading (Held).
+ */
+export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: string): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    if (Number(raw.headers['content-length']) > maxBytes) throw new AppError('too_large', tooLarge);
+    let chunks: Buffer[] = [];
+    let size = 0;
+    const fail = (error: Error): void => {
+      chunks = [];
+      size = Infinity;
+      reject(error);
+    };
+    heldOf(raw).onFailed(fail);
+    raw.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= maxBytes) chunks.push(chunk);
+      else fail(new AppError('too_large', tooLarge));
+    });
+    raw.once('end', () => {
+      if (wasCutShort(raw)) return fail(new AppError('canceled', 'The caller has hung up.'));
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
+    });
+    raw.once('error', fail);
+    raw.once('close', () => fail(new AppError('canceled', 'The caller has hung up.')));
+  });
+}
