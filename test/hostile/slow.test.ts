@@ -111,6 +111,7 @@ function openHalf(headers: Readonly<Record<string, string>>): Promise<Pick<RawSt
     let received: IncomingHttpHeaders = {};
     const chunks: Buffer[] = [];
     stream.on('response', (head) => (received = head));
+    stream.on('trailers', (trailers) => (received = { ...received, ...trailers }));
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     stream.on('error', () => undefined);
     stream.once('close', () =>
@@ -138,8 +139,25 @@ describe('HTTP/2', () => {
     expect(JSON.parse(json.body.toString())).toMatchObject({ error: 'deadline_exceeded', correlation_id: 'late' });
     const grpc = await openHalf({ ':path': `${service}/CreateJob`, 'content-type': 'application/grpc' });
     expect(grpc.headers).toMatchObject({ ':status': 200, 'grpc-status': '4' });
-    const stream = await openHalf({ ':path': `${service}/WatchJob`, 'content-type': 'application/grpc' });
-    expect(stream.reset).toBe(constants.NGHTTP2_CANCEL);
+  });
+
+  test('is told so in its own protocol where it has a word for it', async () => {
+    const cases = [
+      ['application/grpc', 'WatchJob'],
+      ['application/grpc+json', 'CreateJob'],
+      ['application/grpc', 'Work'],
+      ['application/grpc-web', 'CreateJob'],
+      ['application/connect+json', 'WatchJob'],
+    ] as const;
+    const answers = await Promise.all(
+      cases.map(([type, method]) => openHalf({ ':path': `${service}/${method}`, 'content-type': type })),
+    );
+    for (const { headers, body, reset } of answers) {
+      expect(`${JSON.stringify(headers)} ${body.toString('latin1')}`).toMatch(
+        /"grpc-status":"4"|grpc-status: 4|"code":"deadline_exceeded"/,
+      );
+      expect(reset).toBe(constants.NGHTTP2_NO_ERROR);
+    }
   });
 
   test('and others of the connection go on', async () => {

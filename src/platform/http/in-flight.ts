@@ -132,9 +132,15 @@ export class Held {
     this.#unpacked = 0;
   }
 
-  /** Throws `unavailable` when the caller takes its answers too slowly for one more of so many bytes. */
+  /**
+   * Throws `unavailable` when the caller takes its answers too slowly for one more of so many bytes, `too_large` when there is never
+   * room for one.
+   */
   checkAnswer(bytes: number): void {
-    const { share } = this.#pool;
+    const { limit, share } = this.#pool;
+    if (bytes > limit) {
+      throw new AppError('too_large', `The answer would have ${bytes} bytes, and may have ${limit}; ask for less.`);
+    }
     if (this.#connection.unsent > 0 && this.#connection.unsent + bytes > share) throw noRoom();
   }
 
@@ -202,6 +208,8 @@ const heldBy = new WeakMap<object, Held>();
  */
 export function hold(body: Readable, held: Held): void {
   heldBy.set(body, held);
+  // Of HTTP/2 what has come in one packet with the head is there before Node tells of the stream.
+  if (body.readableLength > 0) held.received(body.readableLength);
   const push = body.push.bind(body);
   body.push = (chunk: Uint8Array | null, encoding?: BufferEncoding) =>
     chunk === null || held.received(chunk.length) ? push(chunk, encoding) : true;

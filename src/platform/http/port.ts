@@ -197,9 +197,12 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
       connections.get(socket)?.session?.destroy();
       socket.destroy();
     });
-    connections.set(socket, { answers: new Set(), share, session: undefined, taken: false });
+    const answers = new Set<ServerResponse>();
+    connections.set(socket, { answers, share, session: undefined, taken: false });
     socket.once('close', () => {
       connections.delete(socket);
+      // Node tells of the end of the answer that was being sent, but not to those that were in line behind it.
+      for (const answer of [...answers]) if (answer.socket === null) answer.destroy().emit('close');
       share.leave();
     });
   }
