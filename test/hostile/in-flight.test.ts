@@ -1,5 +1,3 @@
-import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2';
-import type { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { connectRaw, rawRequest } from '../support/raw-http.js';
@@ -8,6 +6,7 @@ import { sharedTestApp } from '../support/shared-app.js';
 import { until } from '../support/until.js';
 import { startWorker } from '../support/work-client.js';
 import { exchange, framed, openSession } from '../support/wire/raw-grpc.js';
+import { openHalf } from './support/half-open.js';
 import { connectHttp2, flags, frame, frames, get } from './support/raw-http2.js';
 
 /** Four of the largest requests in all, two on a connection. */
@@ -17,27 +16,6 @@ const service = '/muster.v1.JobService';
 const compressed = 1;
 
 type Head = Readonly<Record<string, string>>;
-
-/** Sends a head and this much of a body, and leaves it at that. */
-function half(session: ReturnType<typeof openSession>, head: Head, bytes: Uint8Array) {
-  const stream = session.request({ ':method': 'POST', ...head });
-  stream.on('error', () => undefined);
-  stream.write(bytes);
-  return { stream, answered: answerOf(stream) };
-}
-
-function answerOf(stream: ClientHttp2Stream): Promise<{ headers: IncomingHttpHeaders; said: string }> {
-  return new Promise((resolve) => {
-    let headers: IncomingHttpHeaders = {};
-    const chunks: Buffer[] = [];
-    stream.on('response', (head) => (headers = head));
-    stream.on('trailers', (trailers) => (headers = { ...headers, ...trailers }));
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-    stream.once('close', () =>
-      resolve({ headers, said: `${JSON.stringify(headers)} ${Buffer.concat(chunks).toString('latin1')}` }),
-    );
-  });
-}
 
 /** What is refused is taken when the others have gone. */
 async function roomAgain(): Promise<void> {
@@ -73,9 +51,9 @@ describe('bodies that are not whole yet', () => {
     async (_name, head, prefix) => {
       const session = openSession(app.current.url);
       const bytes = Buffer.concat([prefix, Buffer.alloc(700_000, 'x')]);
-      const streams = [half(session, head, bytes), half(session, head, bytes), half(session, head, bytes)];
+      const streams = [1, 2, 3].map(() => openHalf(session, head, bytes));
       // The first to be refused makes room for the others.
-      const { headers, said } = await Promise.race(streams.map(({ answered }) => answered));
+      const { headers, said } = await Promise.race(streams);
       expect(said).toMatch(refusal);
       if (head[':path'] === '/v1/jobs') expect(headers).toMatchObject({ ':status': 503, 'retry-after': '1' });
       // Another one has its own half.
@@ -142,18 +120,17 @@ describe('answers that wait to be taken', () => {
     stuck.leave();
   });
 
-  test('of HTTP/1, in all: the connections that hold most are closed', async () => {
+  test('in all: the connection that holds most is closed', async () => {
     const { url } = app.current;
     const id = await largeJob();
-    const request = `GET /v1/jobs/${id} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
-    const stuck = await Promise.all(Array.from({ length: 30 }, () => connectRaw(url)));
-    for (const { socket, write } of stuck) {
-      socket.pause();
-      write(request.repeat(10));
+    const stuck = await Promise.all([1, 2, 3].map(() => connectHttp2(url, { settings: [[4, 0]] })));
+    const { endHeaders, endStream } = flags;
+    for (const { send } of stuck) {
+      for (const stream of [1, 3]) send(frame(frames.headers, endHeaders | endStream, stream, get(`/v1/jobs/${id}`)));
     }
-    await Promise.race(stuck.map(({ socket }) => new Promise((resolve) => feed(socket, resolve))));
+    await Promise.race(stuck.map(({ closed }) => closed()));
     expect((await rest(url, 'GET', `/v1/jobs/${id}`)).status).toBe(200);
-    for (const { socket } of stuck) socket.destroy();
+    for (const { leave } of stuck) leave();
   });
 
   test('one that would be more than all is refused, and less of it is given', async () => {
@@ -192,15 +169,5 @@ async function largeJob(): Promise<string> {
   return until('it is there', async () => {
     const { json } = await rest(app.current.url, 'POST', '/v1/jobs', { kind: 'large', payload });
     return (json as { id?: string }).id;
-  });
-}
-
-/** Writes what means nothing now and then, by which a socket that nobody reads learns that it has been closed. */
-function feed(socket: Socket, closed: (value: unknown) => void): void {
-  socket.on('error', () => undefined);
-  const timer = setInterval(() => socket.writable && socket.write('\r\n'), 20);
-  socket.once('close', (value) => {
-    clearInterval(timer);
-    closed(value);
   });
 }

@@ -79,9 +79,11 @@ async function* decodeAll(messages: AsyncIterable<Message>, codec: Codec): Async
   }
 }
 
-/** What connect-node could not read: it is for the caller to mend, and no fault of ours to be logged. */
+/** What could not be read, by connect-node or by those before it: it is for the caller to mend, and no fault of ours to be logged. */
 function callersFault(error: ConnectError): AppError {
-  return new AppError(wordOf(error.code), error.rawMessage, { cause: error });
+  return error.cause instanceof AppError
+    ? error.cause
+    : new AppError(wordOf(error.code), error.rawMessage, { cause: error });
 }
 
 function wordOf(code: Code): ErrorKind {
