@@ -77,6 +77,8 @@ export class Held {
   #counted = 0;
   #unpacked = 0;
   #unsent = 0;
+  /** Of an answer that is there as a whole, which is held until the last of it has left. */
+  #whole = 0;
   #failure: AppError | undefined;
   #onFailed: ((error: AppError) => void)[] | undefined;
   #released = false;
@@ -133,20 +135,23 @@ export class Held {
   }
 
   /**
-   * Throws `unavailable` when the caller takes its answers too slowly for one more of so many bytes, `too_large` when there is never
-   * room for one.
+   * Counts an answer that is there as a whole. That of a read throws `unavailable` when the caller takes its answers too slowly for one
+   * more of so many bytes, and `too_large` when there is never room for one; what has been written has to be told.
    */
-  checkAnswer(bytes: number): void {
+  answer(bytes: number, { writes }: { readonly writes: boolean }): void {
     const { limit, share } = this.#pool;
-    if (bytes > limit) {
+    if (!writes && bytes > limit) {
       throw new AppError('too_large', `The answer would have ${bytes} bytes, and may have ${limit}; ask for less.`);
     }
-    if (this.#connection.unsent > 0 && this.#connection.unsent + bytes > share) throw noRoom();
+    if (!writes && this.#connection.unsent > 0 && this.#connection.unsent + bytes > share) throw noRoom();
+    this.#whole = bytes;
+    this.unsent(0);
   }
 
   /** How much of the answer waits to be taken; false when it is more than its connection may leave. */
-  unsent(bytes: number): boolean {
+  unsent(waiting: number): boolean {
     if (this.#released || this.#connection.isCut) return true;
+    const bytes = Math.max(waiting, this.#whole);
     const more = bytes - this.#unsent;
     this.#unsent = bytes;
     this.#connection.unsent += more;
@@ -172,6 +177,7 @@ export class Held {
   /** The request and its answer are over. */
   release(): void {
     if (this.#released) return;
+    this.#whole = 0;
     this.unsent(0);
     this.#released = true;
     this.#give(this.#counted + this.#unpacked);

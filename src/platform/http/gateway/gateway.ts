@@ -163,7 +163,7 @@ function rpcHandle(route: Route, dispatch: Dispatch): Handle {
     const cursor = pageField === undefined ? undefined : output[pageField.localName];
     if (typeof cursor === 'string') void reply.header('link', nextLink(request.raw.url ?? '', cursor));
     const text = write(output);
-    if (!rpc.writes) heldOf(request.raw).checkAnswer(text.length);
+    heldOf(request.raw).answer(text.length, rpc);
     return reply.send(text);
   };
 }

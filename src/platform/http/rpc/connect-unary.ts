@@ -75,7 +75,7 @@ async function answer(
     const bytes = Buffer.from(
       format === 'json' ? toJsonString(method.desc.output, message) : toBinary(method.desc.output, message),
     );
-    if (!method.writes) heldOf(request.raw).checkAnswer(bytes.length);
+    heldOf(request.raw).answer(bytes.length, method);
     return reply.send(bytes);
   } catch (error) {
     const known = deps.dispatch.fault(error, method, { correlationId: request.id });

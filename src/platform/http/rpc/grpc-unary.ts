@@ -87,7 +87,6 @@ function serve(
     if (stream.destroyed) return;
     stream.respond(answerHeaders, { waitForTrailers: true });
     stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
-    held.unsent(message.length);
     stream.end(frame(message));
   };
 
@@ -104,7 +103,7 @@ function serve(
       const input = method.input.decode(read(method, body, deps.maxMessageBytes));
       const output = await deps.dispatch.unary(method, input, admission, life);
       const bytes = toBinary(method.desc.output, method.output.encode(output));
-      if (!method.writes) held.checkAnswer(bytes.length);
+      held.answer(bytes.length, method);
       succeed(bytes);
     } catch (error) {
       if (error instanceof ConnectError) return fail(error);
