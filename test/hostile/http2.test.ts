@@ -1,3 +1,4 @@
+import { constants } from 'node:http2';
 import { describe, expect, test } from 'vitest';
 import { rest } from '../support/rest.js';
 import { soon } from '../support/until.js';
@@ -65,11 +66,15 @@ describe('floods end the connection', () => {
   test.each([
     ['PING', frame(frames.ping, 0, 0, Buffer.alloc(8))],
     ['SETTINGS', settingsFrame([[3, 100]])],
-  ])('%s, when its answers are not read', async (_name, bytes) => {
-    const connection = await connectHttp2(library.current.url);
-    connection.pause();
-    const many = Buffer.concat(Array.from({ length: 10_000 }, () => bytes));
-    for (let n = 0; n < 100; n++) connection.send(many);
+  ])('%s, whether its answers are read or not', async (_name, bytes) => {
+    const many = Buffer.concat(hundred.map(() => bytes));
+    const reading = await connectHttp2(library.current.url);
+    await flood(reading, () => [many]);
+    const goaway = await reading.frame(({ type }) => type === frames.goaway);
+    expect(goaway.payload.readUInt32BE(4)).toBe(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    const deaf = await connectHttp2(library.current.url);
+    deaf.pause();
+    await flood(deaf, () => [many]);
     await stillServes();
   });
 

@@ -1,4 +1,4 @@
-import type { ServerHttp2Session } from 'node:http2';
+import { constants, type ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 
 /**
@@ -15,4 +15,25 @@ export function keepAsking(session: ServerHttp2Session, socket: Socket, interval
     session.ping((error) => (answered = error === null));
   }, intervalMs).unref();
   session.once('close', () => clearInterval(timer));
+}
+
+const floodWindowMs = 10_000;
+/** In that time. Clients that measure their connection ping as often as its data goes back and forth, for a while. */
+const mostPings = 10_000;
+const mostSettings = 1000;
+
+/** Ends a session whose caller does nothing but ask for answers: nghttp2 does so only when they are not taken. */
+export function endFloods(session: ServerHttp2Session): void {
+  const tooMany = (most: number) => {
+    let began = 0;
+    let count = 0;
+    return (): void => {
+      const now = performance.now();
+      if (now - began > floodWindowMs) [began, count] = [now, 0];
+      count += 1;
+      if (count === most + 1) session.destroy(new Error('a flood'), constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    };
+  };
+  session.on('ping', tooMany(mostPings));
+  session.on('remoteSettings', tooMany(mostSettings));
 }

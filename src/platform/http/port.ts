@@ -11,7 +11,7 @@ import { letGo } from './let-go.js';
 import { faultOfHead, malformedAnswer, plainOnTls, tooManyConnections } from './malformed.js';
 import { checkingIntervalMs, createOverdue, type Overdue, type StreamFacts, type Streaming } from './overdue.js';
 import { partWith } from './part-with.js';
-import { keepAsking } from './pings.js';
+import { endFloods, keepAsking } from './pings.js';
 import { sniff } from './sniff.js';
 import { createSecureDoor, type TlsFiles } from './tls.js';
 
@@ -175,6 +175,7 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
     if (connection !== undefined) connection.session = session;
     session.on('error', () => session.destroy());
     session.setLocalWindowSize(connectionWindowBytes);
+    endFloods(session);
     if (current !== undefined) keepAsking(session, current, Math.min(requestTimeoutMs, longestPingIntervalMs));
     if (connection !== undefined) {
       interceptStreams(session, { remoteAddress: current?.remoteAddress, share: connection.share, upgrades, overdue });
