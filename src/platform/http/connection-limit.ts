@@ -1,3 +1,5 @@
+import { networkOf } from '../net.js';
+
 /** Counts the connections of each address. */
 export interface ConnectionLimit {
   /** Answers what is to be called when the connection has ended; undefined when there are too many already. */
@@ -39,16 +41,4 @@ export function createConnectionLimit(
       };
     },
   };
-}
-
-/** What counts as one address: of IPv6 the first 64 bits, since whoever has one has all that begin with them. */
-export function networkOf(address: string): string {
-  const mapped = /^::ffff:([\d.]+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  if (!address.includes(':')) return address;
-  const [head = '', tail = ''] = address.replace(/%.*$/, '').split('::');
-  const first = head === '' ? [] : head.split(':');
-  const last = tail === '' ? [] : tail.split(':');
-  const zeros = Array<string>(Math.max(0, 8 - first.length - last.length)).fill('0');
-  return [...first, ...zeros, ...last].slice(0, 4).join(':');
 }

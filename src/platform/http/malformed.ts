@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '../../errors.js';
+import { errorHeaders } from './answer-headers.js';
 import { correlationIdOf } from './requests.js';
 import { restErrorBody } from './rest-error.js';
 
@@ -55,12 +56,18 @@ function isTwice(rawHeaders: readonly string[], wanted: string): boolean {
 export function malformedAnswer(code: string | undefined): string {
   const [status, error] = refusalOf(code);
   const correlationId = correlationIdOf(undefined);
+  return lastAnswer(status, error, correlationId);
+}
+
+/** An error as a whole HTTP/1 answer, head and body, with which its connection is to be closed. `status`: with its reason phrase. */
+export function lastAnswer(status: string, error: AppError, correlationId: string): string {
   const body = restErrorBody(error, correlationId);
   const head = [
     `HTTP/1.1 ${status}`,
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     `X-Correlation-Id: ${correlationId}`,
+    ...Object.entries(errorHeaders(error)).map(([name, value]) => `${name}: ${value}`),
     'Connection: close',
   ];
   return `${head.join('\r\n')}\r\n\r\n${body}`;

@@ -7,13 +7,13 @@ import type { Log } from '../log.js';
 import type { Admission, CallFacts, CallLife } from '../rpc/call.js';
 import type { Plain } from '../rpc/codec.js';
 import type { Dispatch } from '../rpc/dispatch.js';
-import { errorHeaders } from './answer-headers.js';
 import { credentialsOf, traceparentOf } from './call-facts.js';
 import { cutOff } from './gateway/event-stream.js';
 import { ticketOf } from './gateway/gateway.js';
 import { restJson } from './gateway/rest-json.js';
 import type { Route, StreamRoute } from './gateway/routes.js';
 import type { CheckHost } from './hosts.js';
+import { lastAnswer } from './malformed.js';
 import { partWith } from './part-with.js';
 import { correlationIdOf, type LogRequest } from './requests.js';
 import { restErrorBody, restStatus } from './rest-error.js';
@@ -188,7 +188,7 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
         (error: unknown) => {
           const refused = dispatch.fault(error, { path }, facts);
           status = restStatus(refused);
-          refuse(socket, refused, correlationId);
+          partWith(socket, lastAnswer(`${status} ${refused.kind}`, refused, correlationId));
         },
       );
     },
@@ -202,19 +202,6 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
 function pathOf(url = '/'): string {
   const cut = url.indexOf('?');
   return cut < 0 ? url : url.slice(0, cut);
-}
-
-function refuse(socket: Duplex, error: AppError, correlationId: string): void {
-  const body = restErrorBody(error, correlationId);
-  const head = [
-    `HTTP/1.1 ${restStatus(error)} ${error.kind}`,
-    'Content-Type: application/json; charset=utf-8',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    `X-Correlation-Id: ${correlationId}`,
-    ...Object.entries(errorHeaders(error)).map(([name, value]) => `${name}: ${value}`),
-    'Connection: close',
-  ];
-  partWith(socket, `${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 function end(socket: WebSocket, error: AppError, correlationId: string): void {

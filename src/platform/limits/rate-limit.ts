@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net';
 import { AppError } from '../../errors.js';
 import type { Clock } from '../clock.js';
 import { createBatcher } from '../db/batcher.js';
@@ -6,6 +5,7 @@ import type { Db } from '../db/db.js';
 import { addCalls, forgetWindows } from '../db/rate-counts.js';
 import type { Log } from '../log.js';
 import { createLoop } from '../loop.js';
+import { networkOf } from '../net.js';
 
 /** So many calls in each window of time. */
 export interface Rate {
@@ -135,14 +135,4 @@ function tooMany({ limit, windowMs }: Rate, resetSec: number, scope: string): Ap
 /** An address as what one caller has of them: one of IPv4, the 64 bits of the network of IPv6. */
 export function addressSubject(address: string | undefined): Subject {
   return { scope: 'address', id: address === undefined ? 'unknown' : networkOf(address) };
-}
-
-function networkOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined || !isIPv6(address)) return mapped ?? address;
-  const [before = '', after] = address.replace(/%.*$/, '').toLowerCase().split('::');
-  const head = before === '' ? [] : before.split(':');
-  const tail = after === undefined || after === '' ? [] : after.split(':');
-  const zeros = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => '0');
-  return `${[...head, ...zeros, ...tail].slice(0, 4).join(':')}::/64`;
 }
