@@ -38,6 +38,13 @@ export interface AppErrorOptions {
   readonly cause?: unknown;
 }
 
+/**
+ * Errors repeat what a caller has sent, such as the name of a field, and gRPC tells them in headers: of longer texts the beginning has to
+ * do. In UTF-16 code units, of the message and of each text in the details.
+ */
+const maxMessage = 1000;
+const maxDetail = 500;
+
 /** The one error type that crosses module borders. Everything else that is thrown leaves as `internal_error`. */
 export class AppError extends Error {
   override readonly name = 'AppError';
@@ -45,10 +52,21 @@ export class AppError extends Error {
   readonly details: ErrorDetails | undefined;
 
   constructor(kind: ErrorKind, message: string, options: AppErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(cut(message, maxMessage), options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
-    this.details = options.details;
+    this.details = options.details && (cutTexts(options.details) as ErrorDetails);
   }
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most).replace(/[\ud800-\udbff]$/, '')}…`;
+}
+
+function cutTexts(value: unknown): unknown {
+  if (typeof value === 'string') return cut(value, maxDetail);
+  if (Array.isArray(value)) return value.map(cutTexts);
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, cutTexts(member)]));
 }
 
 /** A request that names its bad field; `field` is a path in the request, such as `payload` or `kinds[2]`. */

@@ -8,6 +8,7 @@ import { declaredServices, declaredStubs } from '../support/declared-services.js
 import { rest } from '../support/rest.js';
 import { openEventStream } from '../support/sse.js';
 import { until } from '../support/until.js';
+import { exchange, framed, openSession } from '../support/wire/raw-grpc.js';
 
 interface Sample {
   readonly labels: Readonly<Record<string, string>>;
@@ -53,6 +54,34 @@ const requests = 'muster_http_request_duration_seconds';
 const calls = 'muster_call_duration_seconds';
 
 describe('/metrics', () => {
+  test('counts what is refused before it begins as a call, too, in every way', async () => {
+    const app = await startTestApp({ flags: { 'max-body': '1KiB' } });
+    const path = '/muster.v1.JobService/CreateJob';
+    const session = openSession(app.url);
+    const post = (type: string, body: string | Uint8Array<ArrayBuffer>) =>
+      fetch(`${app.url}${path}`, { method: 'POST', headers: { 'content-type': type }, body }).then((answer) =>
+        answer.text(),
+      );
+    await rest(app.url, 'POST', '/v1/jobs', '{"kind":', { 'content-type': 'application/json' });
+    await rest(app.url, 'POST', '/v1/jobs', { kind: 'k', payload: 'x'.repeat(2000) });
+    await post('application/json', '{"kind":');
+    await post('application/proto', Buffer.of(0xff));
+    for (const type of ['application/grpc', 'application/grpc+json', 'application/grpc-web+json']) {
+      await exchange(session, { ':path': path, 'content-type': type }, [framed(Buffer.of(0xff))]);
+    }
+    await exchange(session, { ':path': path, 'content-type': 'application/grpc', 'grpc-timeout': 'soon' }, [
+      framed(Buffer.of()),
+    ]);
+    await rest(app.url, 'POST', '/v1/jobs', { kind: 'k' });
+    await until('all are counted', async () => {
+      const samples = (await scrape(app)).get(calls);
+      const counted = (outcome: string) => sum(samples, { method: path, outcome });
+      return counted('invalid_request') === 7 && counted('too_large') === 1 && counted('ok') === 1;
+    });
+    // What answers besides is no call.
+    expect(sum((await scrape(app)).get(calls), {})).toBe(9);
+  });
+
   test('counts a call in every way by its route, its code and its outcome', async () => {
     const app = await startTestApp();
     const routes = routesOf(await declaredStubs());

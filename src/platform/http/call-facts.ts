@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AppError } from '../../errors.js';
 import type { Credentials } from '../auth/principal.js';
 import type { Transport } from '../metrics.js';
 import {
@@ -13,10 +14,15 @@ import {
   type Way,
 } from '../rpc/call.js';
 
+import type { Dispatch, Door } from '../rpc/dispatch.js';
+import { heldOf } from './in-flight.js';
+
 declare module 'fastify' {
   interface FastifyRequest {
     /** Set as soon as the caller has been let in. */
     admission: Admission | undefined;
+    /** What it was answered with, where that is an error. */
+    fault: AppError | undefined;
   }
 }
 
@@ -93,6 +99,17 @@ export function keyedOf(headers: IncomingHttpHeaders, tell: (header: string) => 
 export function admissionOf({ admission }: FastifyRequest): Admission {
   if (admission === undefined) throw new Error('a call that nobody has let in');
   return admission;
+}
+
+/** Has a call told of that has been let in, and may never begin. */
+export function watchBeginning(request: FastifyRequest, reply: FastifyReply, door: Door, dispatch: Dispatch): void {
+  const { admission } = request;
+  if (admission === undefined) return;
+  reply.raw.once('close', () => {
+    const hungUp = wasCut(reply) ? new AppError('canceled', 'The caller has hung up.') : undefined;
+    const unread = new AppError('invalid_request', 'The message cannot be read.');
+    dispatch.neverBegan(door, admission, request.fault ?? heldOf(request.raw).failure ?? hungUp ?? unread);
+  });
 }
 
 /** Whether an answer whose connection or stream has closed was cut short. */

@@ -16,7 +16,7 @@ import { createGateway, type PlainRoute } from './gateway/gateway.js';
 import { routesOf } from './gateway/routes.js';
 import { errorHeaders } from './answer-headers.js';
 import { announcedBytes, readBody } from './body.js';
-import { routeOf, wasCut } from './call-facts.js';
+import { routeOf, wasCut, watchBeginning } from './call-facts.js';
 import { createHostCheck } from './hosts.js';
 import { heldOf } from './in-flight.js';
 import { answerLate, createStreamingOf } from './late.js';
@@ -138,6 +138,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     if (known.kind === 'internal_error' && known !== error) {
       log.error('internal_error', { corr_id: request.id, path: pathOf(request.raw.url), error });
     }
+    request.fault = known;
     void reply.headers(errorHeaders(known));
     void reply
       .code(restStatus(known))
@@ -151,6 +152,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   app.decorateRequest('admission', undefined);
   app.decorateRequest('target', undefined);
   app.decorateRequest('deadline', undefined);
+  app.decorateRequest('fault', undefined);
 
   await app.register(async (rpc) => {
     const connectUnary = createConnectUnary({ services, dispatch, maxMessageBytes });
@@ -191,6 +193,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       // Over HTTP/2 a body needs neither a length nor a type, and without them Fastify takes it for none.
       if (stream?.endAfterHeaders === false) headers['transfer-encoding'] ??= 'chunked';
       await gateway.enter(request, reply);
+      const { target } = request;
+      if (target?.entry.isCall && target.entry.door) watchBeginning(request, reply, target.entry.door, dispatch);
       heldOf(request.raw).announce(announcedBytes(headers, options.maxBodyBytes));
     });
     rest.all('*', (request, reply) => gateway.handle(request, reply));

@@ -33,6 +33,8 @@ export interface Dispatch {
   unary(method: Method, input: Plain, admission: Admission, life: CallLife): Promise<Plain>;
   serverStream(method: Method, input: Plain, admission: Admission, life: CallLife): AsyncIterable<Plain>;
   bidiStream(method: Method, inputs: AsyncIterable<Plain>, admission: Admission, life: CallLife): AsyncIterable<Plain>;
+  /** Tells who counts calls of one that has been let in and was over before it began, such as by a message that cannot be read. */
+  neverBegan(door: Door, admission: Admission, error: AppError): void;
   /**
    * Anything thrown as an AppError; what is not one already is a fault of ours, told to the log and to nobody else. For what goes
    * wrong around a call, such as an answer that cannot be encoded.
@@ -75,6 +77,9 @@ export interface DispatchDeps {
 export function createDispatch(deps: DispatchDeps): Dispatch {
   const { authenticate, policy, log, maxTimeoutMs, limiter, observe, onRefused, idempotency } = deps;
 
+  /** Those that have been let in and have not begun. */
+  const waiting = new WeakSet<Admission>();
+
   async function admit(door: Door, facts: CallFacts): Promise<Admission> {
     let caller: Caller | undefined;
     let quota: Quota | undefined;
@@ -92,7 +97,9 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     }
     const { principal, onEnded } = caller;
     const { source, correlationId, traceparent, way } = facts;
-    return { source, correlationId, traceparent, way, principal, quota, onEnded };
+    const admission = { source, correlationId, traceparent, way, principal, quota, onEnded };
+    waiting.add(admission);
+    return admission;
   }
 
   /** Strangers are counted by their address; one that has been told so too often is not looked up any more. */
@@ -138,6 +145,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   async function* stream(method: Method, input: unknown, admission: Admission, life: CallLife): AsyncIterable<Plain> {
     const call = new RunningCall(admission, life);
     const { timeoutMs } = life;
+    waiting.delete(admission);
     const ended = observe?.(method, admission, 'stream');
     let failure: AppError | undefined;
     try {
@@ -158,6 +166,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     admit,
     async unary(method, input, admission, life) {
       const call = new RunningCall(admission, life);
+      waiting.delete(admission);
       const ended = observe?.(method, admission, 'unary');
       let failure: AppError | undefined;
       try {
@@ -181,6 +190,9 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       // It would promise what no stream can hold: its reports are many, and some are answered while others are sent.
       if (life.keyed !== undefined) throw invalidField(keyHeader, 'is not for streams');
       return stream(method, inputs, admission, life);
+    },
+    neverBegan(door, admission, error) {
+      if (waiting.delete(admission)) observe?.(door, admission, 'unary')(error);
     },
     fault,
   };

@@ -34,6 +34,8 @@ interface Entry {
   readonly template: Template;
   /** Undefined: open to anybody. */
   readonly door: Door | undefined;
+  /** Whether a method answers it, by the dispatch. */
+  readonly isCall: boolean;
   readonly transport: 'rest' | 'sse';
   readonly handle: Handle;
 }
@@ -72,6 +74,7 @@ export function createGateway(
       method: route.method,
       template: route.template,
       door: route.rpc,
+      isCall: true,
       transport: route.stream === undefined ? ('rest' as const) : ('sse' as const),
       handle: handleOf(route, dispatch, streams),
     })),
@@ -79,6 +82,7 @@ export function createGateway(
       method,
       template: parseTemplate(path),
       transport: 'rest' as const,
+      isCall: false,
       door: access === 'nothing' ? undefined : { path, scope: access.scope, writes: false },
       handle: (request: FastifyRequest, reply: FastifyReply) => handle(request, reply),
     })),

@@ -78,7 +78,7 @@ async function answer(
     heldOf(request.raw).answer(bytes.length, method);
     return reply.send(bytes);
   } catch (error) {
-    const known = deps.dispatch.fault(error, method, { correlationId: request.id });
+    const known = (request.fault = deps.dispatch.fault(error, method, { correlationId: request.id }));
     void reply.headers(errorHeaders(known));
     return sendUnaryError(toConnectError(known, request.id), reply);
   }

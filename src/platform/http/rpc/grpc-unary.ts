@@ -106,8 +106,11 @@ function serve(
       held.answer(bytes.length, method);
       succeed(bytes);
     } catch (error) {
-      if (error instanceof ConnectError) return fail(error);
-      refuse(deps.dispatch.fault(error, method, { correlationId }));
+      const unread = error instanceof ConnectError ? new AppError('invalid_request', error.rawMessage) : undefined;
+      const known = unread ?? deps.dispatch.fault(error, method, { correlationId });
+      deps.dispatch.neverBegan(method, admission, known);
+      if (error instanceof ConnectError) fail(error);
+      else refuse(known);
     }
   };
 
@@ -125,15 +128,21 @@ function serve(
     (admission) => {
       if (stream.destroyed) return ended('aborted');
       if (admission.quota !== undefined) answerHeaders = { ...answerHeaders, ...quotaHeaders(admission.quota) };
-      if (deadline.error !== undefined) return fail(deadline.error);
+      if (deadline.error !== undefined) {
+        deps.dispatch.neverBegan(method, admission, new AppError('invalid_request', deadline.error.rawMessage));
+        return fail(deadline.error);
+      }
       try {
         held.announce(announcedBytes(headers, prefixBytes + deps.maxMessageBytes));
       } catch (error) {
-        return refuse(deps.dispatch.fault(error, method, facts));
+        const known = deps.dispatch.fault(error, method, facts);
+        deps.dispatch.neverBegan(method, admission, known);
+        return refuse(known);
       }
       const clear = enforceWhileReading(deadline, held);
       stream.once('close', () => {
         clear();
+        deps.dispatch.neverBegan(method, admission, new AppError('canceled', 'The caller has hung up.'));
         ended('aborted');
       });
       collect(stream, held, deps.maxMessageBytes, {
@@ -141,7 +150,10 @@ function serve(
           clear();
           void run(admission, body);
         },
-        failed: refuse,
+        failed(error) {
+          deps.dispatch.neverBegan(method, admission, error);
+          refuse(error);
+        },
       });
     },
     (error: unknown) => refuse(deps.dispatch.fault(error, method, facts)),

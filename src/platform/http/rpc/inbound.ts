@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../../../errors.js';
@@ -6,6 +6,7 @@ import { acceptedCompression } from '../../rpc/compression.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import type { Service } from '../../rpc/methods.js';
 import { wasCutShort } from '../body.js';
+import { boundTrailer } from './refuse.js';
 import { type Held, heldOf } from '../in-flight.js';
 
 /** Guards what is left to connect-node. */
@@ -18,7 +19,19 @@ export function createInbound(services: readonly Service[], maxMessageBytes: num
     if (kind === undefined || request.method !== 'POST') return;
     // Over HTTP/1 what has not been read when it is answered would have to be read before the next request.
     heldOf(request.raw).onFailed(() => (reply.raw.shouldKeepAlive = false));
+    boundTrailers(reply.raw);
     guardInbound(request.raw, { maxMessageBytes, correlationId: request.id, many: kind === 'bidi_streaming' });
+  };
+}
+
+/** connect-node repeats what it cannot read of a header. */
+function boundTrailers(response: ServerResponse): void {
+  const { addTrailers } = response;
+  response.addTrailers = (trailers) => {
+    const bound = Object.entries(trailers).map(([name, value]) => {
+      return [name, typeof value === 'string' ? boundTrailer(name, value) : value] as const;
+    });
+    addTrailers.call(response, Object.fromEntries(bound.filter(([, value]) => value !== '')));
   };
 }
 

@@ -62,7 +62,22 @@ export function sendUnaryError(error: ConnectError, reply: FastifyReply): Fastif
 export function trailersOf(error: ConnectError): Headers {
   const trailers = setTrailerStatus(new Headers(), error);
   trailers.set('grpc-message', percentEncoded(error.rawMessage));
+  for (const name of ['grpc-message', 'grpc-status-details-bin']) {
+    const bound = boundTrailer(name, trailers.get(name) ?? '');
+    if (bound === '') trailers.delete(name);
+    else trailers.set(name, bound);
+  }
   return trailers;
+}
+
+/** Most bytes of a trailer: the whole head that many clients take is 8 or 16 KiB. */
+const maxTrailerBytes = 4096;
+
+/** What may be sent of a trailer: of a longer message its beginning, of longer details nothing, which would be none when cut. */
+export function boundTrailer(name: string, value: string): string {
+  if (value.length <= maxTrailerBytes) return value;
+  if (name !== 'grpc-message') return name === 'grpc-status-details-bin' ? '' : value;
+  return value.slice(0, maxTrailerBytes).replace(/%.?$/, '');
 }
 
 /**
