@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
-import type { DescMethod } from '@bufbuild/protobuf';
+import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { Health } from '../../gen/grpc/health/v1/health_pb.js';
+import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.js';
+import { ServerReflection as ServerReflectionAlpha } from '../../gen/grpc/reflection/v1alpha/reflection_pb.js';
 import { type Route, routesOf } from '../../src/platform/http/gateway/routes.js';
 import type { Plain } from '../../src/platform/rpc/codec.js';
 import { declaredServices, declaredStubs } from '../support/declared-services.js';
@@ -54,9 +57,14 @@ let routes: readonly Route[] = [];
 let effective: Readonly<Record<string, Plain>> = {};
 /** What is answered at once, where that takes a certain input. */
 const ending: Readonly<Record<string, Plain>> = { SubscribeEvents: { after: 999_999_999 } };
+/** What never ends by itself is given a moment. */
+const endless: readonly string[] = ['Watch'];
+const aMoment = { 'grpc-timeout': '30m', 'connect-timeout-ms': '30' };
+/** What gRPC has declared, and every server of it may serve; none of it changes anything. */
+const gRpcs: readonly DescService[] = [Health, ServerReflection, ServerReflectionAlpha];
 
 beforeAll(async () => {
-  methods = (await declaredServices()).flatMap((service) => service.methods);
+  methods = [...(await declaredServices()), ...gRpcs].flatMap((service) => service.methods);
   routes = routesOf(await declaredStubs());
   const { current } = app;
   const human = await makeToken(current, { role: 'human' });
@@ -92,12 +100,15 @@ beforeAll(async () => {
 });
 
 function nameOf({ parent, name }: DescMethod): string {
-  return `${parent.name}.${name}`;
+  return `${parent.file.proto.package === 'muster.v1' ? parent.name : parent.typeName}.${name}`;
 }
 
-function changesNothing(method: DescMethod): boolean {
-  const { idempotency, methodKind } = method;
-  return idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS || methodKind === 'server_streaming';
+function changesNothing({ idempotency, methodKind, parent }: DescMethod): boolean {
+  return (
+    gRpcs.includes(parent) ||
+    idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS ||
+    methodKind === 'server_streaming'
+  );
 }
 
 function isLetIn(method: DescMethod, who: string): boolean {
@@ -115,7 +126,7 @@ async function outcomesOf(method: DescMethod, who: string, input: Plain): Promis
       method,
       routes: routes.filter(({ rpc }) => rpc.path === `/${method.parent.typeName}/${method.name}`),
       input,
-      headers: headersOf.get(who) ?? {},
+      headers: { ...headersOf.get(who), ...(endless.includes(method.name) && aMoment) },
     });
     if (outcome !== undefined) outcomes[way] = outcome;
   }

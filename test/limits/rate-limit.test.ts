@@ -126,6 +126,16 @@ describe('what is counted', () => {
 });
 
 describe('a stranger', () => {
+  test('may guess as often as others write, where only writes are limited', async () => {
+    const { app } = await start1({ 'rate-limit-writes': '3/60s' });
+    const human = await makeToken(app, { role: 'human' });
+    expect((await get(app, human)).status).toBe(200);
+    const guesses = [];
+    for (let n = 0; n < 5; n++) guesses.push(await get(app, { id: '', secret: `mst_${String(n).padStart(43, 'x')}` }));
+    expect(statuses(guesses)).toEqual({ 401: 3, 429: 2 });
+    expect((await get(app, human)).status).toBe(200);
+  });
+
   test('is counted by address, is told so in the end, and is then not even looked up', async () => {
     const { app, clock } = await start1({ 'rate-limit': '5/60s' });
     const human = await makeToken(app, { role: 'human' });

@@ -34,6 +34,8 @@ export interface Quota {
 export interface RateLimiter {
   /** Counts a call. Rejects with `rate_limited` beyond the limit; undefined where nothing limits such calls. */
   count(subject: Subject, writes: boolean): Promise<Quota | undefined>;
+  /** Counts a call of somebody who was not let in. Rejects as `count`; where only writes are limited, these are as many. */
+  countStranger(address: Subject): Promise<void>;
   /** Whether this server knows already that the subject may not read on in the present window. */
   isExhausted(subject: Subject): boolean;
   start(): void;
@@ -102,19 +104,26 @@ export function createRateLimiter(options: RateLimiterOptions, { db, clock, log 
     return until !== undefined && until > now;
   }
 
+  async function countBy(rate: Rate, subject: Subject, apart: boolean): Promise<Quota> {
+    const key = keyOf(subject, apart);
+    const now = clock.now().getTime();
+    const until = (Math.floor(now / rate.windowMs) + 1) * rate.windowMs;
+    const resetSec = Math.ceil((until - now) / 1000);
+    const number = isOut(key, now) ? Infinity : await counter.submit({ key, until: new Date(until) });
+    if (number >= rate.limit && exhausted.size < maxExhausted) exhausted.set(key, until);
+    if (number > rate.limit) throw tooMany(rate, resetSec, apart ? `${subject.scope}.writes` : subject.scope);
+    return { limit: rate.limit, remaining: rate.limit - number, resetSec };
+  }
+
   return {
     async count(subject, writes) {
       const apart = writes && options.writes !== undefined;
       const rate = apart ? options.writes : options.all;
-      if (rate === undefined) return undefined;
-      const key = keyOf(subject, apart);
-      const now = clock.now().getTime();
-      const until = (Math.floor(now / rate.windowMs) + 1) * rate.windowMs;
-      const resetSec = Math.ceil((until - now) / 1000);
-      const number = isOut(key, now) ? Infinity : await counter.submit({ key, until: new Date(until) });
-      if (number >= rate.limit && exhausted.size < maxExhausted) exhausted.set(key, until);
-      if (number > rate.limit) throw tooMany(rate, resetSec, apart ? `${subject.scope}.writes` : subject.scope);
-      return { limit: rate.limit, remaining: rate.limit - number, resetSec };
+      return rate && countBy(rate, subject, apart);
+    },
+    async countStranger(address) {
+      const rate = options.all ?? options.writes;
+      if (rate !== undefined) await countBy(rate, address, false);
     },
     isExhausted: (subject) => isOut(keyOf(subject, false), clock.now().getTime()),
     start: () => loop.start(),

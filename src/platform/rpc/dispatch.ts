@@ -109,7 +109,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     try {
       return await authenticate(credentials, limiter.isExhausted(address));
     } catch (error) {
-      if (error instanceof AppError && error.kind === 'unauthorized') await limiter.count(address, false);
+      if (error instanceof AppError && error.kind === 'unauthorized') await limiter.countStranger(address);
       throw error;
     }
   }
