@@ -34,17 +34,38 @@ function findings({ vulnerabilities }) {
   ];
 }
 
+/** Whether this is npm's report, and not what it made of an answer that was none. */
+function isReport(value) {
+  return (
+    value?.auditReportVersion !== undefined &&
+    typeof value.vulnerabilities === 'object' &&
+    typeof value.metadata?.vulnerabilities?.total === 'number'
+  );
+}
+
+/** What npm says went wrong, in a line. */
+function reasonOf({ stdout, stderr, error, status, signal }) {
+  const report = read(stdout ?? '');
+  const text = report?.message ?? report?.error?.summary ?? error?.message ?? `${stderr}`.replaceAll('npm error ', '');
+  const [line] = `${text}`.split('\n').filter((each) => each.trim() !== '');
+  return line ?? `npm ended with ${signal ?? status}, without a word`;
+}
+
+/** Faults of this tree, about which no registry has been asked. */
+const ownFaults = ['ENOLOCK', 'EUSAGE', 'ENOENT', 'EJSONPARSE'];
+
 say('\n== audit of what runs in production');
-const { stdout, stderr, error } = spawnSync('npm', args, { cwd: root, encoding: 'utf8' });
-const report = read(stdout ?? '');
-if (report?.auditReportVersion !== undefined) {
+const run = spawnSync('npm', args, { cwd: root, encoding: 'utf8' });
+const report = read(run.stdout ?? '');
+if (isReport(report)) {
   const found = findings(report);
   for (const line of found) say(line);
   if (report.metadata.vulnerabilities.total > 0) process.exit(1);
-  say(`   ok, nothing is known against ${report.metadata.dependencies.prod} packages`);
-} else if (report?.message?.includes('/-/npm/v1/security/')) {
-  say(`   SKIPPED: the registry answers no audit (${report.message})`);
-} else {
-  say(error?.message ?? stderr);
+  say(`   ok, nothing is known against ${report.metadata.dependencies?.prod ?? 'the'} packages`);
+} else if (run.error !== undefined || ownFaults.includes(report?.error?.code)) {
+  say(reasonOf(run));
   process.exit(1);
+} else {
+  // It answers nothing, something else, or what makes npm crash: an audit there was not, and this tree has no part in that.
+  say(`   SKIPPED: the registry answers no audit (${reasonOf(run)})`);
 }
