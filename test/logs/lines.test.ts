@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
 import { routesOf } from '../../src/platform/http/gateway/routes.js';
 import type { Plain } from '../../src/platform/rpc/codec.js';
+import { audience, startIdentityProvider } from '../access/support/identity-provider.js';
 import { bearer, makeToken } from '../access/support/tokens.js';
 import { ways } from '../access/support/ways.js';
 import { type Line, useBuiltServer } from '../support/built-server.js';
@@ -50,8 +51,8 @@ async function callInEveryWay(url: string, name: string, input: Plain, headers: 
   return outcomes;
 }
 
-/** Jobs from their beginning to every end that there is, over REST and a worker's stream. */
-async function workOff(url: string): Promise<void> {
+/** Jobs from their beginning to every end that there is, over REST and a worker's stream. Answers the tokens of their leases. */
+async function workOff(url: string): Promise<readonly string[]> {
   expect(new Set(await callInEveryWay(url, 'CreateJob', { kind: 'k', payload: { secret } }))).toEqual(new Set(['ok']));
   const key = { 'idempotency-key': randomUUID() };
   for (let n = 0; n < 2; n++) await rest(url, 'POST', '/v1/jobs', { kind: 'k', payload: secret }, key);
@@ -71,6 +72,7 @@ async function workOff(url: string): Promise<void> {
   await worker.until('its result is stored', ({ outcomes }) => outcomes[0]);
   worker.end();
   await worker.over;
+  return [one, two, three].map((job) => job?.lease_token ?? '').concat(leaseToken);
 }
 
 /** What no server should be sent. */
@@ -166,10 +168,11 @@ test('every line is JSON with all that it must have, and tells on nobody', { tim
     env: { MUSTER_LOG_LEVEL: 'debug', MUSTER_MAX_BODY: '16KiB' },
   });
   const url = await server.ready();
-  await workOff(url);
+  const leases = await workOff(url);
+  expect(leases.filter((lease) => lease.length < 16)).toEqual([]);
   await misbehave(url);
   await breakDatabase(url, database);
-  const secrets = [secret, ...(await letIn(url))];
+  const secrets = [secret, ...leases, ...(await letIn(url))];
   server.kill('SIGHUP');
   await server.logged('nothing_to_reload');
   server.kill('SIGTERM');
@@ -178,7 +181,7 @@ test('every line is JSON with all that it must have, and tells on nobody', { tim
   const { lines } = server;
   const told = lines.map((line) => JSON.stringify(line));
   for (const each of secrets) expect(told.filter((line) => line.includes(each))).toEqual([]);
-  expect(server.stderr()).not.toContain(secret);
+  for (const each of secrets) expect(server.stderr()).not.toContain(each);
   expect(lines.filter((line) => !isWhole(line))).toEqual([]);
   const anonymous = lines.filter(({ corr_id }) => typeof corr_id !== 'string').map(({ event }) => event);
   expect([...new Set(anonymous)].filter((event) => !unasked.includes(event ?? ''))).toEqual([]);
@@ -201,6 +204,64 @@ test('every line is JSON with all that it must have, and tells on nobody', { tim
   }
   // Whether a connection was in use when it was lost is left to chance.
   expect(seen.has('database_unreachable') || seen.has('database_connection_lost')).toBe(true);
+});
+
+test('an identity provider, its JWTs and a reader that is cut off are told of in the same way', async () => {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  const provider = await startIdentityProvider();
+  const server = startServer({
+    databaseUrl: database.url,
+    env: {
+      MUSTER_LOG_LEVEL: 'debug',
+      MUSTER_OIDC_ISSUER: provider.issuer,
+      MUSTER_OIDC_AUDIENCE: audience,
+      MUSTER_STREAM_STALL: '500ms',
+    },
+  });
+  const url = await server.ready();
+  const jwts = {
+    good: await provider.token(),
+    viewer: await provider.token({ muster_role: 'viewer' }),
+    roleless: await provider.token({ muster_role: secret }),
+    expired: await provider.token({ exp: 1_000_000_000 }),
+    foreign: await provider.token({ aud: secret }),
+    unknown: await provider.token({}, { kid: secret }),
+  };
+  const ask = async (jwt: string): Promise<Set<string>> =>
+    new Set(await callInEveryWay(url, 'CreateJob', { kind: 'k', payload: secret }, { authorization: `Bearer ${jwt}` }));
+  expect(await ask(jwts.good)).toEqual(new Set(['ok']));
+  for (const jwt of [jwts.viewer, jwts.roleless]) expect(await ask(jwt)).toEqual(new Set(['forbidden 403']));
+  for (const jwt of [jwts.expired, jwts.foreign, jwts.unknown, `${jwts.good}x`]) {
+    expect(await ask(jwt)).toEqual(new Set(['unauthorized 401']));
+  }
+
+  const reader = await connectRaw(url);
+  reader.socket.pause();
+  const head = ['GET /api/events/subscribe?after=0 HTTP/1.1', 'Host: localhost', `Authorization: Bearer ${jwts.good}`];
+  reader.write(`${head.join('\r\n')}\r\n\r\n`);
+  // More than all buffers between the two hold.
+  const payload = JSON.stringify({ text: secret.repeat(2500) });
+  for (let n = 0; n < 12; n++) {
+    await database.query(
+      `INSERT INTO events_new (count, at, type, source, actor_kind, actor_id, job_ids, payload)
+       SELECT 1, now(), 'JobQueued', 'Rest', 'human', 'local', ARRAY['job_' || n], $1::json FROM generate_series(1, 20) n`,
+      [payload],
+    );
+  }
+  await server.logged('reader_cut_off');
+  server.kill('SIGTERM');
+  await server.exit;
+
+  const { lines } = server;
+  const told = lines.map((line) => JSON.stringify(line)).concat(server.stderr());
+  // Of a JWT not even a part: its claims are as good as said when the middle of it is.
+  const parts = Object.values(jwts).flatMap((jwt) => jwt.split('.').slice(1));
+  for (const each of [secret, ...parts]) expect(told.filter((line) => line.includes(each))).toEqual([]);
+  expect(lines.filter((line) => !isWhole(line))).toEqual([]);
+  expect(lines.find(({ event }) => event === 'reader_cut_off')).toMatchObject({
+    corr_id: expect.any(String) as string,
+  });
 });
 
 function isWhole({ ts, level, event }: Line): boolean {
