@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import type { ServerHttp2Stream } from 'node:http2';
 import { AppError } from '../../errors.js';
 import { heldOf } from './in-flight.js';
 
@@ -7,12 +6,6 @@ import { heldOf } from './in-flight.js';
 export function announcedBytes(headers: IncomingHttpHeaders, maxBytes: number): number {
   const length = Number(headers['content-length'] ?? 0);
   return length > 0 && length <= maxBytes ? length : 0;
-}
-
-/** Whether a body that has ended was to have more: over HTTP/2 Node ends that of a stream that is reset like any other. */
-export function wasCutShort(raw: IncomingMessage): boolean {
-  const { stream } = raw as { readonly stream?: ServerHttp2Stream };
-  return stream?.aborted === true;
 }
 
 /**
@@ -36,7 +29,6 @@ export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: strin
       else fail(new AppError('too_large', tooLarge));
     });
     raw.once('end', () => {
-      if (wasCutShort(raw)) return fail(new AppError('canceled', 'The caller has hung up.'));
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
     });
     raw.once('error', fail);

@@ -5,7 +5,6 @@ import { AppError } from '../../../errors.js';
 import { acceptedCompression } from '../../rpc/compression.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import type { Service } from '../../rpc/methods.js';
-import { wasCutShort } from '../body.js';
 import { boundTrailer } from './refuse.js';
 import { type Held, heldOf } from '../in-flight.js';
 
@@ -100,7 +99,7 @@ async function* chunksOf(
     raw.pause();
     wake?.();
   });
-  raw.once('end', () => finish(wasCutShort(raw) ? hungUp() : 'whole'));
+  raw.once('end', () => finish('whole'));
   raw.once('error', () => finish(hungUp()));
   raw.once('close', () => finish(hungUp()));
   held.onFailed(finish);
