@@ -1,29 +1,19 @@
 import { createServer as createHttp1Server } from 'node:http';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { constants, createServer as createHttp2Server } from 'node:http2';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { createServer, type Server, type Socket } from 'node:net';
-import type { Writable } from 'node:stream';
 import type { Log } from '../log.js';
 import { createConnectionLimit } from './connection-limit.js';
-import { createInFlight, type Held, hold, type Share } from './in-flight.js';
-import { letGo } from './let-go.js';
+import { createInFlight, hold, type Share } from './in-flight.js';
+import { interceptStreams, type StreamListener } from './intercept.js';
 import { faultOfHead, malformedAnswer, plainOnTls, tooManyConnections } from './malformed.js';
-import { checkingIntervalMs, createOverdue, type Overdue, type StreamFacts, type Streaming } from './overdue.js';
+import { checkingIntervalMs, createOverdue, type StreamFacts, type Streaming } from './overdue.js';
 import { partWith } from './part-with.js';
 import { endFloods, keepAsking } from './pings.js';
 import { sniff } from './sniff.js';
 import { createSecureDoor, type TlsFiles } from './tls.js';
-
-/**
- * Answers an HTTP/2 stream without the detour over HTTP/1-like request objects, or leaves it to the request listener by
- * answering false.
- */
-export type StreamListener = (
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  remoteAddress: string | undefined,
-) => boolean;
+import { watchUnsent } from './unsent.js';
 
 /** One port for HTTP/1.1 and HTTP/2: a connection's first bytes tell which it is, or over TLS what both sides agreed on (ALPN). */
 export interface Port {
@@ -290,55 +280,4 @@ function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMe
     if (!/^(?:connection|upgrade|http2-settings)$/i.test(name)) head += `${name}: ${rawHeaders[index + 1]}\r\n`;
   }
   return Buffer.from(`${head}\r\n`, 'latin1');
-}
-
-interface Interception {
-  readonly remoteAddress: string | undefined;
-  readonly share: Share;
-  readonly upgrades: Upgrades;
-  readonly overdue: Overdue;
-}
-
-/** Counts what waits to be taken of an answer, and cuts one of which more does than its connection may leave. */
-function watchUnsent(answer: Writable, held: Held, unsent: () => number, cut: () => void): void {
-  const { write, end } = answer;
-  answer.write = function counted(this: Writable, ...args: Parameters<Writable['write']>) {
-    const more = write.apply(this, args);
-    if (!held.unsent(unsent())) cut();
-    return more;
-  } as Writable['write'];
-  answer.end = function counted(this: Writable, ...args: Parameters<Writable['end']>) {
-    end.apply(this, args);
-    if (!held.unsent(unsent())) cut();
-    return this;
-  } as Writable['end'];
-  answer.on('drain', () => held.unsent(unsent()));
-}
-
-/**
- * Puts `onStream` before the session's own listener, which builds the request and response objects. Node registers that
- * one before it announces the session.
- */
-function interceptStreams(
-  session: ServerHttp2Session,
-  { remoteAddress, share, upgrades: { onStream, streamingOf }, overdue }: Interception,
-): void {
-  const ordinary = session.listeners('stream') as ((...args: unknown[]) => void)[];
-  session.removeAllListeners('stream');
-  session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
-    const held = share.begin();
-    hold(stream, held);
-    stream.once('close', () => held.release());
-    const direct = onStream(stream, headers, remoteAddress);
-    overdue.watchStream(stream, { headers, streaming: streamingOf(headers) });
-    if (direct) return;
-    watchUnsent(
-      stream,
-      held,
-      () => stream.writableLength,
-      () => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
-    );
-    stream.once('wantTrailers', () => letGo(stream));
-    for (const listener of ordinary) listener.call(session, stream, headers, ...more);
-  });
 }

@@ -13,7 +13,7 @@ import { announcedBytes } from '../body.js';
 import type { CheckHost } from '../hosts.js';
 import { type Held, heldOf } from '../in-flight.js';
 import { letGo } from '../let-go.js';
-import type { StreamListener } from '../port.js';
+import type { StreamListener } from '../intercept.js';
 import { correlationIdOf, type LogRequest } from '../requests.js';
 import { deadlineOf, enforceWhileReading, timeLeft } from './deadline.js';
 import { trailersOf } from './refuse.js';
