@@ -1,5 +1,6 @@
 import type { Json } from '../platform/json.js';
 import { ChunkedMap } from './chunked-map.js';
+import { type TaskRow, tasksAfter } from './reduce-tasks.js';
 
 /** An event as REST prints it, in answers and as the data of server-sent events. */
 export interface LedgerEvent {
@@ -47,6 +48,8 @@ export interface LedgerState {
   readonly seq: number;
   /** By id, which is the order in which they were submitted. */
   readonly jobs: ChunkedMap<JobRow>;
+  /** By id, which is the order in which those of a kind were created. Deleted ones are gone. */
+  readonly tasks: ChunkedMap<TaskRow>;
   readonly filtered: boolean;
 }
 
@@ -69,7 +72,7 @@ export class LedgerGap extends Error {
 
 /** Before any event. The first one may have any seq; jobs that are older than it get rows that are known in part. */
 export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}): LedgerState {
-  return { seq: 0, jobs: ChunkedMap.empty(), filtered };
+  return { seq: 0, jobs: ChunkedMap.empty(), tasks: ChunkedMap.empty(), filtered };
 }
 
 /**
@@ -83,7 +86,7 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
   if (seq <= state.seq) return state;
   const begun = state.seq > 0;
   if (begun && !state.filtered && seq > state.seq + 1) throw new LedgerGap(state.seq, seq);
-  return { ...state, seq, jobs: jobsAfter(state.jobs, event) };
+  return { ...state, seq, jobs: jobsAfter(state.jobs, event), tasks: tasksAfter(state.tasks, event) };
 }
 
 /** The same for several, in the order of seq. When one of them throws, none was reduced. */
