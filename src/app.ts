@@ -4,6 +4,8 @@ import { migrations } from './migrations/index.js';
 import { createAudit } from './modules/audit/index.js';
 import { createEventRpc, createEvents, type Origin } from './modules/events/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
+import { createRepoRpc, createRepos } from './modules/repos/index.js';
+import { createTaskRpc, createTasks } from './modules/tasks/index.js';
 import { auditScope, createTokenRpc, createTokens, grants, type Tokens } from './modules/tokens/index.js';
 import { type Authenticate, createAuthenticate, type Recognise } from './platform/auth/authenticate.js';
 import { createPolicy } from './platform/auth/policy.js';
@@ -13,6 +15,7 @@ import { type ConnectionConfig, createDatabase, type Database, type Db } from '.
 import { startEmbeddedPostgres } from './platform/db/embedded.js';
 import { migrate } from './platform/db/migrate.js';
 import { createWakeups } from './platform/db/wakeups.js';
+import { createGit } from './platform/git/index.js';
 import { createApiDocs } from './platform/http/api-docs.js';
 import { createHealth } from './platform/http/health.js';
 import { createMetricsRoute } from './platform/http/metrics-route.js';
@@ -125,6 +128,8 @@ async function compose(
     appended,
     localAllowed: isLoopbackHost(config.host) && config.oidcIssuer === undefined,
   });
+  const repos = createRepos({ db, clock, newId, log, git: createGit(), appended });
+  const tasks = createTasks({ db, clock, newId, log, appended });
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
@@ -166,6 +171,8 @@ async function compose(
   const own = [
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
     createJobRpc(jobs),
+    createRepoRpc(repos),
+    createTaskRpc(tasks),
     createTokenRpc(tokens),
   ];
   const readiness = createReadiness({ db, stopping: lifecycle.stopping });

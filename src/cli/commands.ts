@@ -118,6 +118,26 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./events-tail.js')).tailCommand,
   },
   {
+    name: 'repo register',
+    summary: 'Registers a git repository, for tasks to be done in.',
+    load: async () => (await import('./repo-register.js')).repoRegisterCommand,
+  },
+  {
+    name: 'repo list',
+    summary: 'Lists repositories, newest first.',
+    load: async () => (await import('./repo-list.js')).repoListCommand,
+  },
+  {
+    name: 'repo show',
+    summary: 'Shows a repository.',
+    load: async () => (await import('./repo-show.js')).repoShowCommand,
+  },
+  {
+    name: 'repo unregister',
+    summary: 'Forgets a repository, and changes nothing in it.',
+    load: async () => (await import('./repo-unregister.js')).repoUnregisterCommand,
+  },
+  {
     name: 'token create',
     summary: 'Makes a token, with which its holder is let in.',
     load: async () => (await import('./token-create.js')).tokenCreateCommand,

@@ -31,5 +31,6 @@ export type { Json } from '../platform/json.js';
 export * from '../../gen/muster/v1/errors_pb.js';
 export * from '../../gen/muster/v1/events_pb.js';
 export * from '../../gen/muster/v1/jobs_pb.js';
+export * from '../../gen/muster/v1/repos_pb.js';
 export * from '../../gen/muster/v1/tasks_pb.js';
 export * from '../../gen/muster/v1/tokens_pb.js';

@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { type Route, routesOf } from '../../src/platform/http/gateway/routes.js';
 import type { Plain } from '../../src/platform/rpc/codec.js';
 import { declaredServices, declaredStubs } from '../support/declared-services.js';
+import { useGitRepos } from '../support/git-repos.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { bearer, makeToken, type TestToken } from './support/tokens.js';
@@ -15,6 +16,7 @@ import { ways } from './support/ways.js';
  * from the proto files. Whoever is not let in hears so in every way, and nothing is changed by it.
  */
 const app = sharedTestApp();
+const repos = useGitRepos();
 
 const letIn: ReadonlyMap<string, readonly string[]> = new Map(
   readFileSync(new URL('roles.tsv', import.meta.url), 'utf8')
@@ -76,6 +78,7 @@ beforeAll(async () => {
     lease_token: string;
   }[];
   await rest(current.url, 'POST', '/v1/jobs', { kind: 'waiting' }, own);
+  const repo = (await rest(current.url, 'POST', '/api/repos', { path: repos.repo() }, own)).json as { id: string };
   const report = { id: held?.id, leaseToken: held?.lease_token };
   effective = {
     CreateJob: { kind: 'new' },
@@ -85,6 +88,8 @@ beforeAll(async () => {
     CompleteJob: report,
     FailJob: { ...report, error: { code: 'x', message: '' } },
     Work: { start: { workerId: 'w', kinds: ['waiting'], capacity: 1, leaseSec: 60 } },
+    RegisterRepo: { path: repos.repo() },
+    UnregisterRepo: { id: repo.id },
     CreateToken: { role: 'viewer', name: 'n', capabilities: [] },
     RevokeToken: { id: human.id },
     CreateTicket: {},

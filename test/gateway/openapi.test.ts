@@ -10,12 +10,14 @@ import { restErrorBody, restStatus } from '../../src/platform/http/rest-error.js
 import { type Contract, createContract } from '../support/contract.js';
 import { declaredStubs } from '../support/declared-services.js';
 import { rest, type RestAnswer } from '../support/rest.js';
+import { useGitRepos } from '../support/git-repos.js';
 import { openEventStream } from '../support/sse.js';
 import { openWebSocket } from '../support/websocket.js';
 import { startTestApp } from '../support/app.js';
 import { sharedTestApp } from '../support/shared-app.js';
 
 const app = sharedTestApp();
+const repos = useGitRepos();
 let document: OpenApi;
 let contract: Contract;
 
@@ -169,6 +171,14 @@ describe('answers of a running server are as documented', () => {
     succeeded.add('EventService_SubscribeEvents_2');
     stream.close();
 
+    const registered = await holds('RepoService_RegisterRepo', 201, call('POST', '/api/repos', { path: repos.repo() }));
+    const { id: repo, path } = registered as { id: string; path: string };
+    await holds('RepoService_GetRepo', 200, call('GET', `/api/repos/${repo}`));
+    await holds('RepoService_GetRepoByPath', 200, call('GET', `/api/repos/by-path?path=${path}`));
+    await holds('RepoService_GetRepoByPath', 200, call('GET', '/api/repos/by-path?path=/nowhere'));
+    await holds('RepoService_ListRepos', 200, call('GET', '/api/repos?limit=1'));
+    await holds('RepoService_UnregisterRepo', 200, call('DELETE', `/api/repos/${repo}`));
+
     await holds('Server_Health', 200, call('GET', '/healthz'));
     await holds('Server_Readiness', 200, call('GET', '/readyz'));
 
@@ -210,6 +220,9 @@ describe('answers of a running server are as documented', () => {
     ['JobService_HeartbeatJob', 404, 'POST', '/v1/jobs/none/heartbeat', { lease_token: 'x' }],
     ['JobService_CompleteJob', 404, 'POST', '/v1/jobs/none/complete', { lease_token: 'x' }],
     ['JobService_FailJob', 400, 'POST', '/v1/jobs/none/fail', { lease_token: 'x' }],
+    ['RepoService_RegisterRepo', 400, 'POST', '/api/repos', { path: 'relative' }],
+    ['RepoService_GetRepo', 404, 'GET', '/api/repos/none'],
+    ['RepoService_UnregisterRepo', 404, 'DELETE', '/api/repos/none'],
   ])('%s refuses with %i', async (operationId, status, ...request) => {
     const answer = await call(...request);
     expect(answer.status).toBe(status);

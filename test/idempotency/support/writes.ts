@@ -2,7 +2,10 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import { routesOf } from '../../../src/platform/http/gateway/routes.js';
 import { enumWords } from '../../../src/platform/rpc/words.js';
 import { declaredStubs } from '../../support/declared-services.js';
+import { useGitRepos } from '../../support/git-repos.js';
 import { rest, type RestAnswer } from '../../support/rest.js';
+
+const repos = useGitRepos();
 
 /** A request as REST has it, its path's fields included: snake_case, documented words. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -27,6 +30,10 @@ export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>
     ...(await claimed(caller)),
     error: { code: 'boom', message: 'It broke.' },
     retryable: true,
+  }),
+  'RepoService/RegisterRepo': async () => ({ path: repos.repo(), name: 'É', default_branch: 'main' }),
+  'RepoService/UnregisterRepo': async (caller) => ({
+    id: (await caller.post<{ id: string }>('/api/repos', { path: repos.repo() })).id,
   }),
   'TokenService/CreateToken': async () => ({ role: 'worker', name: 'w', expires_at: '2099-01-01T00:00:00Z' }),
   'TokenService/RevokeToken': async (caller) => ({
