@@ -201,6 +201,23 @@ describe('cycles', () => {
     expect(await tasks.block(bottom.id, other.id)).toEqual({ ok: true });
   });
 
+  test('through what only a descendant waits for', async () => {
+    const { add, child, milestone } = await setUp();
+    const top = await milestone();
+    const middle = await child(top);
+    const [other, another] = [await add(), await add()];
+    const bottom = await child(middle, { blocked_by: [other.id] });
+    await tasks.block(middle.id, another.id);
+    for (const { id } of [other, another]) {
+      expect(await refusal(tasks.block(id, top.id))).toMatchObject({
+        error: 'cycle',
+        details: { path: [id, top.id, id] },
+      });
+    }
+    await tasks.unblock(bottom.id, other.id);
+    expect(await tasks.block(other.id, top.id)).toEqual({ ok: true });
+  });
+
   test('of those who add them at the same time, one at least is refused', async () => {
     const { add } = await setUp();
     for (let round = 0; round < 5; round++) {
