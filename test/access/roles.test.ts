@@ -78,7 +78,15 @@ beforeAll(async () => {
     lease_token: string;
   }[];
   await rest(current.url, 'POST', '/v1/jobs', { kind: 'waiting' }, own);
+  const worked = ((await rest(current.url, 'POST', '/api/repos', { path: repos.repo() }, own)).json as { id: string })
+    .id;
   const repo = (await rest(current.url, 'POST', '/api/repos', { path: repos.repo() }, own)).json as { id: string };
+  const addTask = async (): Promise<string> => {
+    const input = { repo_id: worked, kind: 'Task', description: 'd' };
+    return ((await rest(current.url, 'POST', '/api/tasks', input, own)).json as { id: string }).id;
+  };
+  const [task, blocker, blocked] = [await addTask(), await addTask(), await addTask()];
+  await rest(current.url, 'POST', `/api/tasks/${blocked}/block`, { blocker_id: blocker }, own);
   const report = { id: held?.id, leaseToken: held?.lease_token };
   effective = {
     CreateJob: { kind: 'new' },
@@ -90,6 +98,14 @@ beforeAll(async () => {
     Work: { start: { workerId: 'w', kinds: ['waiting'], capacity: 1, leaseSec: 60 } },
     RegisterRepo: { path: repos.repo() },
     UnregisterRepo: { id: repo.id },
+    CreateTask: { repoId: worked, kind: 'Task', description: 'd', blockedBy: [] },
+    UpdateTask: { id: task, priority: 0 },
+    DeleteTask: { id: task },
+    CancelTask: { id: task },
+    ForceCompleteTask: { id: task },
+    SetTaskStatus: { id: task, status: 'InProgress' },
+    BlockTask: { id: task, blockerId: blocker },
+    UnblockTask: { id: blocked, blockerId: blocker },
     CreateToken: { role: 'viewer', name: 'n', capabilities: [] },
     RevokeToken: { id: human.id },
     CreateTicket: {},

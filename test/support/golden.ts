@@ -60,6 +60,9 @@ const patterns: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ['cursor', /(?<=cursor=|cursor":")[A-Za-z0-9_-]{20,}/g],
   ['lease', /(?<=lease_token":")[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g],
   ['uuid', /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g],
+  ['milestone', /ms_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['task', /task_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['subtask', /sub_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['repo', /repo_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['job', /job_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
 ];
