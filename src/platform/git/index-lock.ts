@@ -1,7 +1,7 @@
-import { open, readFile, rm, stat } from 'node:fs/promises';
+import { lstat, readlink, rm, symlink } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { AppError } from '../../errors.js';
-import { isMissing, isTaken } from './file-errors.js';
+import { isTaken } from './file-errors.js';
 import { isAlive } from './leftovers.js';
 
 /** Longer than any command holds it that nobody waits for. */
@@ -35,11 +35,10 @@ function throwCanceled(): never {
   throw new AppError('canceled', 'The call has been canceled.');
 }
 
+/** A symbolic link to nowhere that says whose it is: made in one step, and as good as a file to git. */
 async function take(file: string): Promise<boolean> {
   try {
-    const lock = await open(file, 'wx');
-    await lock.writeFile(`muster ${process.pid}\n`);
-    await lock.close();
+    await symlink(`${owner}${process.pid}`, file);
     return true;
   } catch (error) {
     if (isTaken(error)) return false;
@@ -47,14 +46,13 @@ async function take(file: string): Promise<boolean> {
   }
 }
 
+const owner = 'muster-';
+
 async function isStale(file: string): Promise<boolean> {
-  try {
-    const { mtimeMs, size } = await stat(file);
-    if (Date.now() - mtimeMs > staleMs) return true;
-    const [, pid] = size < 100 ? (/^muster (\d+)\n$/.exec(await readFile(file, 'utf8')) ?? []) : [];
-    return pid !== undefined && Number(pid) !== process.pid && !isAlive(Number(pid));
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
+  const info = await lstat(file).catch(() => undefined);
+  if (info === undefined) return false;
+  if (Date.now() - info.mtimeMs > staleMs) return true;
+  const by = info.isSymbolicLink() ? await readlink(file).catch(() => '') : '';
+  const pid = by.startsWith(owner) ? Number(by.slice(owner.length)) : NaN;
+  return Number.isInteger(pid) && pid !== process.pid && !isAlive(pid);
 }

@@ -22,13 +22,16 @@ export async function removeTree(folder: string): Promise<void> {
   }
 }
 
-/** Sweeps up what dead processes have left on its way to or from a place. */
+/**
+ * Sweeps up what dead processes have left on its way to or from a place. What a git of theirs still writes to may resist; that is for
+ * the next one to sweep up.
+ */
 export async function sweepLeftovers(place: string): Promise<void> {
   const folder = path.dirname(place);
   for (const entry of await readdir(folder).catch(() => [])) {
     const file = path.join(folder, entry);
-    if (entry.startsWith(path.basename(place)) && placeOfPassing(file) === place && isLeftover(file))
-      await removeAway(file);
+    const isOf = entry.startsWith(path.basename(place)) && placeOfPassing(file) === place;
+    if (isOf && isLeftover(file)) await removeAway(file).catch(() => undefined);
   }
 }
 

@@ -29,11 +29,11 @@ export function gitDirOf({ view, name }: WorkTree): string {
  * first, since git gives up a work tree whose files it does not find.
  */
 export async function makeWorkTree(tree: WorkTree, signal?: AbortSignal): Promise<void> {
+  await sweep(tree);
   for (let tries = 1; ; tries += 1) {
     const found = await look(tree);
     if (found.files && found.known) return;
     if (tries > maxTries) throw new Error(`the work tree ${tree.path} does not stay made`);
-    await sweep(tree);
     await build(tree, found, tries < maxTries, signal);
   }
 }

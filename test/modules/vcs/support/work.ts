@@ -58,7 +58,9 @@ export function setUpWork(repos: GitRepos, { files, program, name }: WorkOptions
 export function usersView(root: string): string {
   return [
     git(root, 'status', '--porcelain=v2', '--branch', '--ignored'),
-    git(root, 'for-each-ref', '--format=%(refname) %(objectname)').replaceAll(/^refs\/(?:heads\/task|muster)\/.*\n?/gm, ''),
+    ...git(root, 'for-each-ref', '--format=%(refname) %(objectname)')
+      .split('\n')
+      .filter((line) => !/^refs\/(?:heads\/task|muster)\//.test(line)),
     readFileSync(path.join(root, '.git/HEAD'), 'utf8'),
     readFileSync(path.join(root, '.git/config'), 'utf8'),
     readFileSync(path.join(root, '.git/index')).toString('base64'),
