@@ -2,8 +2,9 @@ import type { View } from './view.js';
 
 /** What differs in a work tree: from its branch to its index, and from its index to its files. */
 export interface Changes {
-  /** Of which the index has to be told; names as bytes would have them, decoded as Latin-1. */
-  readonly unstaged: readonly string[];
+  /** Of which the index has to be told, deleted files apart; names as bytes would have them, decoded as Latin-1. */
+  readonly changed: readonly string[];
+  readonly deleted: readonly string[];
   /** Whether the index differs from the branch. */
   readonly staged: boolean;
   /** Whether a file differs both ways, which may come to no difference at all. */
@@ -42,7 +43,8 @@ export async function findChanges({ view, ...on }: Staging): Promise<Changes> {
  * differs from the index.
  */
 function changesOf(text: string): Changes {
-  const unstaged: string[] = [];
+  const changed: string[] = [];
+  const deleted: string[] = [];
   const nested: string[] = [];
   let staged = false;
   let both = false;
@@ -50,18 +52,18 @@ function changesOf(text: string): Changes {
     const kind = record.charAt(0);
     if (kind === '?') {
       const name = record.slice(2);
-      (name.endsWith('/') ? nested : unstaged).push(name);
+      (name.endsWith('/') ? nested : changed).push(name);
     } else if (kind === 'u') {
-      unstaged.push(fieldsAfter(record, 10));
+      changed.push(fieldsAfter(record, 10));
     } else if (kind === '1') {
       const [x, y] = [record.charAt(2), record.charAt(3)];
       if (x !== '.') staged = true;
-      if (y !== '.') unstaged.push(fieldsAfter(record, 8));
+      if (y !== '.') (y === 'D' ? deleted : changed).push(fieldsAfter(record, 8));
       if (x !== '.' && y !== '.') both = true;
     }
   }
   // A file may be gone from the index and be there as one that git does not know.
-  return { unstaged, staged, both: both || (staged && unstaged.length > 0), nested };
+  return { changed, deleted, staged, both: both || (staged && changed.length > 0), nested };
 }
 
 function fieldsAfter(record: string, count: number): string {
@@ -71,10 +73,16 @@ function fieldsAfter(record: string, count: number): string {
 }
 
 /** Tells the index of it all, so that it is as the files are. */
-export async function stage({ view, ...on }: Staging, { unstaged }: Changes): Promise<void> {
-  if (unstaged.length === 0) return;
-  const stdin = Buffer.from(unstaged.map((name) => `${name}\0`).join(''), 'latin1');
-  await view.run({ args: ['update-index', '-z', '--add', '--remove', '--stdin'], stdin, timeoutMs: stageMs, ...on });
+export async function stage(on: Staging, { changed, deleted }: Changes): Promise<void> {
+  // First, and by force: a folder of theirs may be a file or a symbolic link now.
+  await updateIndex(on, ['--force-remove'], deleted);
+  await updateIndex(on, ['--add', '--remove'], changed);
+}
+
+async function updateIndex({ view, ...on }: Staging, how: readonly string[], names: readonly string[]): Promise<void> {
+  if (names.length === 0) return;
+  const stdin = Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
+  await view.run({ args: ['update-index', ...how, '-z', '--stdin'], stdin, timeoutMs: stageMs, ...on });
 }
 
 /** A large change on a slow disk. */

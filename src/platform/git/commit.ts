@@ -137,8 +137,8 @@ function requireNoneNested({ nested }: Changes): void {
   );
 }
 
-async function differs({ view, ...on }: Staging, { staged, both, unstaged }: Changes): Promise<boolean> {
-  if (!both) return staged || unstaged.length > 0;
+async function differs({ view, ...on }: Staging, { staged, both, changed, deleted }: Changes): Promise<boolean> {
+  if (!both) return staged || changed.length + deleted.length > 0;
   const { stdout } = await view.run({ args: ['diff-index', '--cached', '--raw', '--no-renames', 'HEAD'], ...on });
   return stdout.length > 0;
 }

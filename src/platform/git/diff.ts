@@ -15,7 +15,10 @@ const maxRecordBytes = 32 * 1024 * 1024;
 
 const options = ['-r', '-M', '--raw', '--numstat', '--patch', '-z', '--no-ext-diff', '--no-textconv', '--no-color'];
 
-/** The difference between two commits. */
+/**
+ * The difference between two commits, or what stands for them. It is made without work tree and index, whose attributes could hide what
+ * has changed.
+ */
 export async function diffCommits(view: View, base: string, head: string, signal?: AbortSignal): Promise<Diff> {
   return diff(view, { args: ['diff-tree', ...options, '--end-of-options', base, head], signal });
 }
@@ -43,9 +46,12 @@ export async function diffWorkTree(tree: WorkTree, base: string, signal?: AbortS
     const staging: Staging = { view, gitDir, workTree: tree.path, indexFile, env, signal };
     await startFrom(path.join(gitDir, 'index'), staging);
     await stage(staging, await findChanges(staging));
-    // Without the work tree: what its attributes say must not hide anything.
-    const args = ['diff-index', '--cached', ...options, '--end-of-options', base];
-    return await diff(view, { args, gitDir, indexFile, env, signal });
+    const { stdout } = await view.run({ args: ['write-tree'], gitDir, workTree: tree.path, indexFile, env, signal });
+    return await diff(view, {
+      args: ['diff-tree', ...options, '--end-of-options', base, stdout.toString().trim()],
+      env,
+      signal,
+    });
   } finally {
     await rm(folder, { recursive: true, force: true });
     letGo(folder);

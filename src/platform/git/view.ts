@@ -41,7 +41,7 @@ export interface ViewsDeps {
 }
 
 /** What is in the repository's common directory and is no matter of configuration. */
-const borrowed = ['objects', 'refs', 'packed-refs', 'logs', 'worktrees', 'shallow', 'info/exclude', 'info/attributes'];
+const borrowed = ['objects', 'refs', 'packed-refs', 'logs', 'worktrees', 'shallow', 'info/exclude'];
 
 /** Contention between servers, and with people, is waited out by git itself. */
 const lockWaitMs = 10_000;

@@ -4,6 +4,7 @@ import { AppError } from '../../errors.js';
 import { isMissing, isTaken } from './file-errors.js';
 import { letGo, passingName } from './leftovers.js';
 import { removeTree, sweepLeftovers } from './remove-tree.js';
+import { GitFailure } from './run.js';
 import type { View } from './view.js';
 
 /** A linked work tree: a folder with files, and what git keeps of it within the repository. */
@@ -113,8 +114,18 @@ type Parts = Readonly<Record<'files' | 'index' | 'known', string>>;
 async function checkOut({ view, branch, ...tree }: WorkTree, parts: Parts, signal?: AbortSignal): Promise<void> {
   const args = ['read-tree', '-m', '-u', branch];
   await mkdir(parts.files);
-  await view.run({ args, workTree: parts.files, indexFile: parts.index, timeoutMs: checkOutMs, signal });
+  const run = { args, workTree: parts.files, indexFile: parts.index, timeoutMs: checkOutMs, signal };
+  await view.run(run).catch((error: unknown) => {
+    throw whyNotCheckedOut(error, branch);
+  });
   await writeFile(path.join(parts.files, '.git'), linkOf({ view, branch, ...tree }));
+}
+
+/** A commit may hold what git checks out nowhere, as a file named `.git`, or lack what it refers to. */
+function whyNotCheckedOut(error: unknown, branch: string): unknown {
+  if (!(error instanceof GitFailure) || error.exitCode !== 128) return error;
+  const [reason = ''] = error.stderr.replace(/^(?:error|fatal): /, '').split('\n');
+  return new AppError('conflict', `${branch} cannot be checked out: ${reason}.`, { cause: error });
 }
 
 /** A large repository on a slow disk. */

@@ -15,7 +15,7 @@ test('few processes of git are needed', async () => {
   expect(calls()).toEqual(['update-ref', 'read-tree']);
   writeFiles(folder, { 'README.md': 'Changed\n', new: 'x' });
   expect((await vcs.diff({ ...task, baseCommit, headCommit: undefined })).files).toHaveLength(2);
-  expect(calls()).toEqual(['status', 'update-index', 'diff-index']);
+  expect(calls()).toEqual(['status', 'update-index', 'write-tree', 'diff-tree']);
   const { headCommit } = await vcs.commit({ ...task, baseCommit, message: 'Work', author, committer });
   expect(calls()).toEqual(['status', 'update-index', 'commit']);
   await vcs.diff({ ...task, baseCommit, headCommit });

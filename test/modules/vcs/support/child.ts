@@ -19,7 +19,7 @@ export interface Errand {
 }
 
 export interface Outcome {
-  readonly signal: NodeJS.Signals | null;
+  readonly signal: string | null;
   /** What it answered, or an error it had; undefined when it was killed. */
   readonly result: { readonly value?: unknown; readonly error?: string } | undefined;
 }
