@@ -94,11 +94,23 @@ export function createGit({ program = 'git' }: GitOptions = {}): Git {
         case 'truncated':
           return { stdout: stdout(), truncated: true };
         default:
-          if (exitCode !== 0) throw new GitFailure(args, exitCode, stderr().toString());
+          if (exitCode !== 0) throw failureOf(args, exitCode, stderr().toString());
           return { stdout: stdout(), truncated: false };
       }
     },
   };
+}
+
+/** What can be mended from outside is said to the caller; the rest is for the log. */
+function failureOf(args: readonly string[], exitCode: number | null, stderr: string): Error {
+  const failure = new GitFailure(args, exitCode, stderr);
+  if (/No space left on device|Disk quota exceeded|File too large/.test(stderr)) {
+    return new AppError('unavailable', 'There is no room left on the disk.', { cause: failure });
+  }
+  const [, lock] = /Unable to create '(.+\.lock)': File exists/s.exec(stderr) ?? [];
+  if (lock === undefined) return failure;
+  const message = `Another git process is at work, or has died and left ${lock}; try again, or remove that file.`;
+  return new AppError('unavailable', message, { cause: failure });
 }
 
 function canceled(): AppError {
