@@ -7,6 +7,7 @@ import { createJobRpc, createJobs } from './modules/jobs/index.js';
 import { createRepoRpc, createRepos } from './modules/repos/index.js';
 import { createTaskRpc, createTasks } from './modules/tasks/index.js';
 import { auditScope, createTokenRpc, createTokens, grants, type Tokens } from './modules/tokens/index.js';
+import { createVcs } from './modules/vcs/index.js';
 import { type Authenticate, createAuthenticate, type Recognise } from './platform/auth/authenticate.js';
 import { createPolicy } from './platform/auth/policy.js';
 import { type Clock, createDatabaseClock } from './platform/clock.js';
@@ -128,8 +129,19 @@ async function compose(
     appended,
     localAllowed: isLoopbackHost(config.host) && config.oidcIssuer === undefined,
   });
-  const repos = createRepos({ db, clock, newId, log, git: createGit(), appended });
-  const tasks = createTasks({ db, clock, newId, log, appended });
+  const git = createGit();
+  const repos = createRepos({ db, clock, newId, log, git, appended });
+  const vcs = createVcs({ git, dataDir: config.dataDir });
+  const tasks = createTasks({
+    db,
+    clock,
+    newId,
+    log,
+    appended,
+    vcs,
+    committer: config.committer,
+    pollMs: config.pollInterval,
+  });
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
@@ -217,12 +229,21 @@ async function compose(
   const url = await http.listen(config.host, config.port);
 
   // Together: where the database does not answer, each waits for as long as it may.
-  const background = [jobs, events, audit, tokens.recogniser, idempotency, ...(limiter === undefined ? [] : [limiter])];
+  const background = [
+    jobs,
+    tasks,
+    events,
+    audit,
+    tokens.recogniser,
+    idempotency,
+    ...(limiter === undefined ? [] : [limiter]),
+  ];
   lifecycle.onStop('background work', async () => void (await Promise.all(background.map((part) => part.stop()))));
   lifecycle.onStop('http', () => http.close(config.shutdownGrace));
   await wakeups.start();
   events.start();
   jobs.start();
+  tasks.begin();
   audit.start();
   tokens.recogniser.start();
   limiter?.start();

@@ -1,6 +1,6 @@
 import type { Json } from '../platform/json.js';
 import type { ChunkedMap } from './chunked-map.js';
-import type { LedgerEvent } from './reduce-events.js';
+import type { LedgerEvent } from './event-json.js';
 
 /**
  * A task as REST prints it, but for `effectively_blocked`, which `isEffectivelyBlocked` tells of all rows together. What no event has

@@ -12,6 +12,7 @@ import type { Knex } from 'knex';
  *                  at several tasks, such as that nobody waits for itself, are then decided one after the other, in any number of
  *                  servers, and nobody ends in a deadlock
  *
+ * A Pending task that somebody is `starting` is not ready for others; git is at work on it, which no transaction waits for.
  * `n` tells the order in which tasks were made. `blockers_above` and `cancelled_above` are right for Pending tasks only: nobody
  * asks otherwise, and a milestone may have a hundred thousand done ones. `own_blockers` and `open_children` always are.
  */
@@ -42,6 +43,7 @@ export const tasks = {
         started_at timestamptz,
         completed_at timestamptz,
         archived_at timestamptz,
+        starting boolean NOT NULL DEFAULT false,
         state text COLLATE "C" NOT NULL GENERATED ALWAYS AS (
           CASE
             WHEN status = 'InProgress' THEN 'in_progress'
@@ -49,6 +51,7 @@ export const tasks = {
             WHEN status = 'AwaitingHuman' THEN 'awaiting_human'
             WHEN status = 'Completed' THEN CASE WHEN archived_at IS NULL THEN 'completed' ELSE 'completed_archived' END
             WHEN status = 'Cancelled' THEN CASE WHEN archived_at IS NULL THEN 'cancelled' ELSE 'cancelled_archived' END
+            WHEN starting THEN 'starting'
             WHEN own_blockers > 0 OR blockers_above > 0 THEN 'blocked'
             WHEN open_children > 0 OR cancelled_above > 0 THEN 'waiting'
             ELSE 'ready'

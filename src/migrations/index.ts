@@ -7,6 +7,7 @@ import { idempotency } from './0005-idempotency.js';
 import { repos } from './0006-repos.js';
 import { tasks } from './0007-tasks.js';
 import { reviews } from './0008-reviews.js';
+import { taskVcs } from './0009-task-vcs.js';
 
 /** Every step of the schema, oldest first. */
-export const migrations: readonly Migration[] = [jobs, events, access, rateLimits, idempotency, repos, tasks, reviews];
+export const migrations: readonly Migration[] = [jobs, events, access, rateLimits, idempotency, repos, tasks, reviews, taskVcs];

@@ -26,12 +26,21 @@ export interface RestTree {
   readonly children: readonly RestTree[];
 }
 
+export interface RestVcs {
+  readonly task_id: string;
+  readonly ref_name: string;
+  readonly base_commit: string;
+  readonly head_commit: string | null;
+  readonly worktree_path: string | null;
+  readonly archived_at: string | null;
+}
+
 export interface RestTaskInContext {
   readonly task: RestTask;
   readonly context: { readonly own: string | null; readonly parent: string | null; readonly milestone: string | null };
   readonly learnings: unknown;
   readonly gates: readonly unknown[];
-  readonly vcs: unknown;
+  readonly vcs: RestVcs | null;
   readonly review: { readonly id: string; readonly status: string } | null;
   readonly help_request: unknown;
   readonly session: unknown;
@@ -67,6 +76,9 @@ export function createTasksClient(url: string, headers: Readonly<Record<string, 
     get: (id: string) => call<RestTaskInContext>('GET', `/api/tasks/${id}`),
     update: (id: string, patch: object) => call<RestTask>('PATCH', `/api/tasks/${id}`, patch),
     remove: (id: string) => call<{ readonly ok: boolean }>('DELETE', `/api/tasks/${id}`),
+    start: (id: string, input: object = {}) => post<RestTask>(id, 'start', input),
+    submit: (id: string, input: object = {}) => post<RestTask>(id, 'submit', input),
+    claimNext: (input: object) => call<RestTaskInContext | null>('POST', '/api/tasks/claim-next', input),
     cancel: (id: string) => post<RestTask>(id, 'cancel'),
     complete: (id: string) => post<RestTask>(id, 'force-complete'),
     setStatus: (id: string, status: string) => post<RestTask>(id, 'set-status', { status }),

@@ -18,13 +18,15 @@ import type { Review } from "./reviews_pb.js";
 import { file_muster_v1_reviews } from "./reviews_pb.js";
 import type { Session } from "./sessions_pb.js";
 import { file_muster_v1_sessions } from "./sessions_pb.js";
+import type { TaskVcs } from "./vcs_pb.js";
+import { file_muster_v1_vcs } from "./vcs_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file muster/v1/tasks.proto.
  */
 export const file_muster_v1_tasks: GenFile = /*@__PURE__*/
-  fileDesc("ChVtdXN0ZXIvdjEvdGFza3MucHJvdG8SCW11c3Rlci52MSLuAwoEVGFzaxIKCgJpZBgBIAEoCRIPCgdyZXBvX2lkGAIgASgJEhYKCXBhcmVudF9pZBgDIAEoCUgAiAEBEiEKBGtpbmQYBCABKA4yEy5tdXN0ZXIudjEuVGFza0tpbmQSEwoLZGVzY3JpcHRpb24YBSABKAkSFAoHY29udGV4dBgGIAEoCUgBiAEBEhAKCHByaW9yaXR5GAcgASgFEiUKBnN0YXR1cxgIIAEoDjIVLm11c3Rlci52MS5UYXNrU3RhdHVzEhIKCmJsb2NrZWRfYnkYCSADKAkSDgoGYmxvY2tzGAogAygJEhsKE2VmZmVjdGl2ZWx5X2Jsb2NrZWQYCyABKAgSDQoFZGVwdGgYDCABKAUSLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIMCgpfcGFyZW50X2lkQgoKCF9jb250ZXh0Im0KC1Rhc2tDb250ZXh0EhAKA293bhgBIAEoCUgAiAEBEhMKBnBhcmVudBgCIAEoCUgBiAEBEhYKCW1pbGVzdG9uZRgDIAEoCUgCiAEBQgYKBF9vd25CCQoHX3BhcmVudEIMCgpfbWlsZXN0b25lIoMBChJJbmhlcml0ZWRMZWFybmluZ3MSIAoDb3duGAEgAygLMhMubXVzdGVyLnYxLkxlYXJuaW5nEiMKBnBhcmVudBgCIAMoCzITLm11c3Rlci52MS5MZWFybmluZxImCgltaWxlc3RvbmUYAyADKAsyEy5tdXN0ZXIudjEuTGVhcm5pbmcioQIKD1Rhc2tXaXRoQ29udGV4dBIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2sSJwoHY29udGV4dBgCIAEoCzIWLm11c3Rlci52MS5UYXNrQ29udGV4dBIwCglsZWFybmluZ3MYAyABKAsyHS5tdXN0ZXIudjEuSW5oZXJpdGVkTGVhcm5pbmdzEh4KBWdhdGVzGAQgAygLMg8ubXVzdGVyLnYxLkdhdGUSIQoGcmV2aWV3GAYgASgLMhEubXVzdGVyLnYxLlJldmlldxIsCgxoZWxwX3JlcXVlc3QYByABKAsyFi5tdXN0ZXIudjEuSGVscFJlcXVlc3QSIwoHc2Vzc2lvbhgIIAEoCzISLm11c3Rlci52MS5TZXNzaW9uIlAKCFRhc2tUcmVlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzaxIlCghjaGlsZHJlbhgCIAMoCzITLm11c3Rlci52MS5UYXNrVHJlZSKjAQoMVGFza1Byb2dyZXNzEg0KBXRvdGFsGAEgASgDEhEKCWNvbXBsZXRlZBgCIAEoAxIRCgljYW5jZWxsZWQYAyABKAMSDQoFcmVhZHkYBCABKAMSDwoHYmxvY2tlZBgFIAEoAxITCgtpbl9wcm9ncmVzcxgGIAEoAxIRCglpbl9yZXZpZXcYByABKAMSFgoOYXdhaXRpbmdfaHVtYW4YCCABKAMi3AEKEUNyZWF0ZVRhc2tSZXF1ZXN0Eg8KB3JlcG9faWQYASABKAkSIQoEa2luZBgCIAEoDjITLm11c3Rlci52MS5UYXNrS2luZBITCgtkZXNjcmlwdGlvbhgDIAEoCRIWCglwYXJlbnRfaWQYBCABKAlIAIgBARIUCgdjb250ZXh0GAUgASgJSAGIAQESFQoIcHJpb3JpdHkYBiABKAVIAogBARISCgpibG9ja2VkX2J5GAcgAygJQgwKCl9wYXJlbnRfaWRCCgoIX2NvbnRleHRCCwoJX3ByaW9yaXR5IjMKEkNyZWF0ZVRhc2tSZXNwb25zZRIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2siHAoOR2V0VGFza1JlcXVlc3QSCgoCaWQYASABKAkiOwoPR2V0VGFza1Jlc3BvbnNlEigKBHRhc2sYASABKAsyGi5tdXN0ZXIudjEuVGFza1dpdGhDb250ZXh0IqQCChBMaXN0VGFza3NSZXF1ZXN0EhQKB3JlcG9faWQYASABKAlIAIgBARIWCglwYXJlbnRfaWQYAiABKAlIAYgBARIhCgRraW5kGAMgAygOMhMubXVzdGVyLnYxLlRhc2tLaW5kEiUKBnN0YXR1cxgEIAMoDjIVLm11c3Rlci52MS5UYXNrU3RhdHVzEhIKBXJlYWR5GAUgASgISAKIAQESFQoIYXJjaGl2ZWQYBiABKAhIA4gBARISCgVsaW1pdBgHIAEoBUgEiAEBEhMKBmN1cnNvchgIIAEoCUgFiAEBQgoKCF9yZXBvX2lkQgwKCl9wYXJlbnRfaWRCCAoGX3JlYWR5QgsKCV9hcmNoaXZlZEIICgZfbGltaXRCCQoHX2N1cnNvciJdChFMaXN0VGFza3NSZXNwb25zZRIeCgV0YXNrcxgBIAMoCzIPLm11c3Rlci52MS5UYXNrEhgKC25leHRfY3Vyc29yGAIgASgJSACIAQFCDgoMX25leHRfY3Vyc29yIo8BChFVcGRhdGVUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCRIYCgtkZXNjcmlwdGlvbhgCIAEoCUgAiAEBEhQKB2NvbnRleHQYAyABKAlIAYgBARIVCghwcmlvcml0eRgEIAEoBUgCiAEBQg4KDF9kZXNjcmlwdGlvbkIKCghfY29udGV4dEILCglfcHJpb3JpdHkiMwoSVXBkYXRlVGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzayIfChFEZWxldGVUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCSIgChJEZWxldGVUYXNrUmVzcG9uc2USCgoCb2sYASABKAgiHwoRQ2FuY2VsVGFza1JlcXVlc3QSCgoCaWQYASABKAkiMwoSQ2FuY2VsVGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzayImChhGb3JjZUNvbXBsZXRlVGFza1JlcXVlc3QSCgoCaWQYASABKAkiOgoZRm9yY2VDb21wbGV0ZVRhc2tSZXNwb25zZRIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2siSQoUU2V0VGFza1N0YXR1c1JlcXVlc3QSCgoCaWQYASABKAkSJQoGc3RhdHVzGAIgASgOMhUubXVzdGVyLnYxLlRhc2tTdGF0dXMiNgoVU2V0VGFza1N0YXR1c1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzayIyChBCbG9ja1Rhc2tSZXF1ZXN0EgoKAmlkGAEgASgJEhIKCmJsb2NrZXJfaWQYAiABKAkiHwoRQmxvY2tUYXNrUmVzcG9uc2USCgoCb2sYASABKAgiNAoSVW5ibG9ja1Rhc2tSZXF1ZXN0EgoKAmlkGAEgASgJEhIKCmJsb2NrZXJfaWQYAiABKAkiIQoTVW5ibG9ja1Rhc2tSZXNwb25zZRIKCgJvaxgBIAEoCCJYChJHZXRUYXNrVHJlZVJlcXVlc3QSFAoHcm9vdF9pZBgBIAEoCUgAiAEBEhQKB3JlcG9faWQYAiABKAlIAYgBAUIKCghfcm9vdF9pZEIKCghfcmVwb19pZCI5ChNHZXRUYXNrVHJlZVJlc3BvbnNlEiIKBXRyZWVzGAEgAygLMhMubXVzdGVyLnYxLlRhc2tUcmVlIlwKFkdldFRhc2tQcm9ncmVzc1JlcXVlc3QSFAoHcmVwb19pZBgBIAEoCUgAiAEBEhQKB3Jvb3RfaWQYAiABKAlIAYgBAUIKCghfcmVwb19pZEIKCghfcm9vdF9pZCJEChdHZXRUYXNrUHJvZ3Jlc3NSZXNwb25zZRIpCghwcm9ncmVzcxgBIAEoCzIXLm11c3Rlci52MS5UYXNrUHJvZ3Jlc3MiZwoXR2V0TmV4dFJlYWR5VGFza1JlcXVlc3QSFAoHcmVwb19pZBgBIAEoCUgAiAEBEhkKDG1pbGVzdG9uZV9pZBgCIAEoCUgBiAEBQgoKCF9yZXBvX2lkQg8KDV9taWxlc3RvbmVfaWQiRAoYR2V0TmV4dFJlYWR5VGFza1Jlc3BvbnNlEigKBHRhc2sYASABKAsyGi5tdXN0ZXIudjEuVGFza1dpdGhDb250ZXh0Ko8BCghUYXNrS2luZBIZChVUQVNLX0tJTkRfVU5TUEVDSUZJRUQQABImChNUQVNLX0tJTkRfTUlMRVNUT05FEAEaDfq7GAlNaWxlc3RvbmUSHAoOVEFTS19LSU5EX1RBU0sQAhoI+rsYBFRhc2sSIgoRVEFTS19LSU5EX1NVQlRBU0sQAxoL+rsYB1N1YnRhc2sqrAIKClRhc2tTdGF0dXMSGwoXVEFTS19TVEFUVVNfVU5TUEVDSUZJRUQQABIkChNUQVNLX1NUQVRVU19QRU5ESU5HEAEaC/q7GAdQZW5kaW5nEisKF1RBU0tfU1RBVFVTX0lOX1BST0dSRVNTEAIaDvq7GApJblByb2dyZXNzEicKFVRBU0tfU1RBVFVTX0lOX1JFVklFVxADGgz6uxgISW5SZXZpZXcSMQoaVEFTS19TVEFUVVNfQVdBSVRJTkdfSFVNQU4QBBoR+rsYDUF3YWl0aW5nSHVtYW4SKAoVVEFTS19TVEFUVVNfQ09NUExFVEVEEAUaDfq7GAlDb21wbGV0ZWQSKAoVVEFTS19TVEFUVVNfQ0FOQ0VMTEVEEAYaDfq7GAlDYW5jZWxsZWQy1A0KC1Rhc2tTZXJ2aWNlEo8BCgpDcmVhdGVUYXNrEhwubXVzdGVyLnYxLkNyZWF0ZVRhc2tSZXF1ZXN0Gh0ubXVzdGVyLnYxLkNyZWF0ZVRhc2tSZXNwb25zZSJEqrsYDXRhc2tzLmV4ZWN1dGWyuxgUCMkBEg8vYXBpL3Rhc2tzL3tpZH2C0+STAhU6ASpiBHRhc2siCi9hcGkvdGFza3MScAoHR2V0VGFzaxIZLm11c3Rlci52MS5HZXRUYXNrUmVxdWVzdBoaLm11c3Rlci52MS5HZXRUYXNrUmVzcG9uc2UiLpACAaq7GAp0YXNrcy5yZWFkgtPkkwIXYgR0YXNrEg8vYXBpL3Rhc2tzL3tpZH0ScgoJTGlzdFRhc2tzEhsubXVzdGVyLnYxLkxpc3RUYXNrc1JlcXVlc3QaHC5tdXN0ZXIudjEuTGlzdFRhc2tzUmVzcG9uc2UiKpACAaq7GAp0YXNrcy5yZWFkgtPkkwITYgV0YXNrcxIKL2FwaS90YXNrcxJ6CgpVcGRhdGVUYXNrEhwubXVzdGVyLnYxLlVwZGF0ZVRhc2tSZXF1ZXN0Gh0ubXVzdGVyLnYxLlVwZGF0ZVRhc2tSZXNwb25zZSIvqrsYC3Rhc2tzLndyaXRlgtPkkwIaOgEqYgR0YXNrMg8vYXBpL3Rhc2tzL3tpZH0ScgoKRGVsZXRlVGFzaxIcLm11c3Rlci52MS5EZWxldGVUYXNrUmVxdWVzdBodLm11c3Rlci52MS5EZWxldGVUYXNrUmVzcG9uc2UiJ6q7GAx0YXNrcy5tYW5hZ2WC0+STAhEqDy9hcGkvdGFza3Mve2lkfRKDAQoKQ2FuY2VsVGFzaxIcLm11c3Rlci52MS5DYW5jZWxUYXNrUmVxdWVzdBodLm11c3Rlci52MS5DYW5jZWxUYXNrUmVzcG9uc2UiOKq7GA10YXNrcy5leGVjdXRlgtPkkwIhOgEqYgR0YXNrIhYvYXBpL3Rhc2tzL3tpZH0vY2FuY2VsEp8BChFGb3JjZUNvbXBsZXRlVGFzaxIjLm11c3Rlci52MS5Gb3JjZUNvbXBsZXRlVGFza1JlcXVlc3QaJC5tdXN0ZXIudjEuRm9yY2VDb21wbGV0ZVRhc2tSZXNwb25zZSI/qrsYDHRhc2tzLm1hbmFnZYLT5JMCKToBKmIEdGFzayIeL2FwaS90YXNrcy97aWR9L2ZvcmNlLWNvbXBsZXRlEo8BCg1TZXRUYXNrU3RhdHVzEh8ubXVzdGVyLnYxLlNldFRhc2tTdGF0dXNSZXF1ZXN0GiAubXVzdGVyLnYxLlNldFRhc2tTdGF0dXNSZXNwb25zZSI7qrsYDHRhc2tzLm1hbmFnZYLT5JMCJToBKmIEdGFzayIaL2FwaS90YXNrcy97aWR9L3NldC1zdGF0dXMSeQoJQmxvY2tUYXNrEhsubXVzdGVyLnYxLkJsb2NrVGFza1JlcXVlc3QaHC5tdXN0ZXIudjEuQmxvY2tUYXNrUmVzcG9uc2UiMaq7GA10YXNrcy5leGVjdXRlgtPkkwIaOgEqIhUvYXBpL3Rhc2tzL3tpZH0vYmxvY2sSgQEKC1VuYmxvY2tUYXNrEh0ubXVzdGVyLnYxLlVuYmxvY2tUYXNrUmVxdWVzdBoeLm11c3Rlci52MS5VbmJsb2NrVGFza1Jlc3BvbnNlIjOquxgNdGFza3MuZXhlY3V0ZYLT5JMCHDoBKiIXL2FwaS90YXNrcy97aWR9L3VuYmxvY2sSfQoLR2V0VGFza1RyZWUSHS5tdXN0ZXIudjEuR2V0VGFza1RyZWVSZXF1ZXN0Gh4ubXVzdGVyLnYxLkdldFRhc2tUcmVlUmVzcG9uc2UiL5ACAaq7GAp0YXNrcy5yZWFkgtPkkwIYYgV0cmVlcxIPL2FwaS90YXNrcy90cmVlEpABCg9HZXRUYXNrUHJvZ3Jlc3MSIS5tdXN0ZXIudjEuR2V0VGFza1Byb2dyZXNzUmVxdWVzdBoiLm11c3Rlci52MS5HZXRUYXNrUHJvZ3Jlc3NSZXNwb25zZSI2kAIBqrsYCnRhc2tzLnJlYWSC0+STAh9iCHByb2dyZXNzEhMvYXBpL3Rhc2tzL3Byb2dyZXNzEpEBChBHZXROZXh0UmVhZHlUYXNrEiIubXVzdGVyLnYxLkdldE5leHRSZWFkeVRhc2tSZXF1ZXN0GiMubXVzdGVyLnYxLkdldE5leHRSZWFkeVRhc2tSZXNwb25zZSI0kAIBqrsYCnRhc2tzLnJlYWSC0+STAh1iBHRhc2sSFS9hcGkvdGFza3MvbmV4dC1yZWFkeWIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_gates, file_muster_v1_help, file_muster_v1_learnings, file_muster_v1_options, file_muster_v1_reviews, file_muster_v1_sessions]);
+  fileDesc("ChVtdXN0ZXIvdjEvdGFza3MucHJvdG8SCW11c3Rlci52MSLuAwoEVGFzaxIKCgJpZBgBIAEoCRIPCgdyZXBvX2lkGAIgASgJEhYKCXBhcmVudF9pZBgDIAEoCUgAiAEBEiEKBGtpbmQYBCABKA4yEy5tdXN0ZXIudjEuVGFza0tpbmQSEwoLZGVzY3JpcHRpb24YBSABKAkSFAoHY29udGV4dBgGIAEoCUgBiAEBEhAKCHByaW9yaXR5GAcgASgFEiUKBnN0YXR1cxgIIAEoDjIVLm11c3Rlci52MS5UYXNrU3RhdHVzEhIKCmJsb2NrZWRfYnkYCSADKAkSDgoGYmxvY2tzGAogAygJEhsKE2VmZmVjdGl2ZWx5X2Jsb2NrZWQYCyABKAgSDQoFZGVwdGgYDCABKAUSLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIMCgpfcGFyZW50X2lkQgoKCF9jb250ZXh0Im0KC1Rhc2tDb250ZXh0EhAKA293bhgBIAEoCUgAiAEBEhMKBnBhcmVudBgCIAEoCUgBiAEBEhYKCW1pbGVzdG9uZRgDIAEoCUgCiAEBQgYKBF9vd25CCQoHX3BhcmVudEIMCgpfbWlsZXN0b25lIoMBChJJbmhlcml0ZWRMZWFybmluZ3MSIAoDb3duGAEgAygLMhMubXVzdGVyLnYxLkxlYXJuaW5nEiMKBnBhcmVudBgCIAMoCzITLm11c3Rlci52MS5MZWFybmluZxImCgltaWxlc3RvbmUYAyADKAsyEy5tdXN0ZXIudjEuTGVhcm5pbmciwgIKD1Rhc2tXaXRoQ29udGV4dBIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2sSJwoHY29udGV4dBgCIAEoCzIWLm11c3Rlci52MS5UYXNrQ29udGV4dBIwCglsZWFybmluZ3MYAyABKAsyHS5tdXN0ZXIudjEuSW5oZXJpdGVkTGVhcm5pbmdzEh4KBWdhdGVzGAQgAygLMg8ubXVzdGVyLnYxLkdhdGUSHwoDdmNzGAUgASgLMhIubXVzdGVyLnYxLlRhc2tWY3MSIQoGcmV2aWV3GAYgASgLMhEubXVzdGVyLnYxLlJldmlldxIsCgxoZWxwX3JlcXVlc3QYByABKAsyFi5tdXN0ZXIudjEuSGVscFJlcXVlc3QSIwoHc2Vzc2lvbhgIIAEoCzISLm11c3Rlci52MS5TZXNzaW9uIlAKCFRhc2tUcmVlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzaxIlCghjaGlsZHJlbhgCIAMoCzITLm11c3Rlci52MS5UYXNrVHJlZSKjAQoMVGFza1Byb2dyZXNzEg0KBXRvdGFsGAEgASgDEhEKCWNvbXBsZXRlZBgCIAEoAxIRCgljYW5jZWxsZWQYAyABKAMSDQoFcmVhZHkYBCABKAMSDwoHYmxvY2tlZBgFIAEoAxITCgtpbl9wcm9ncmVzcxgGIAEoAxIRCglpbl9yZXZpZXcYByABKAMSFgoOYXdhaXRpbmdfaHVtYW4YCCABKAMi3AEKEUNyZWF0ZVRhc2tSZXF1ZXN0Eg8KB3JlcG9faWQYASABKAkSIQoEa2luZBgCIAEoDjITLm11c3Rlci52MS5UYXNrS2luZBITCgtkZXNjcmlwdGlvbhgDIAEoCRIWCglwYXJlbnRfaWQYBCABKAlIAIgBARIUCgdjb250ZXh0GAUgASgJSAGIAQESFQoIcHJpb3JpdHkYBiABKAVIAogBARISCgpibG9ja2VkX2J5GAcgAygJQgwKCl9wYXJlbnRfaWRCCgoIX2NvbnRleHRCCwoJX3ByaW9yaXR5IjMKEkNyZWF0ZVRhc2tSZXNwb25zZRIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2siHAoOR2V0VGFza1JlcXVlc3QSCgoCaWQYASABKAkiOwoPR2V0VGFza1Jlc3BvbnNlEigKBHRhc2sYASABKAsyGi5tdXN0ZXIudjEuVGFza1dpdGhDb250ZXh0IqQCChBMaXN0VGFza3NSZXF1ZXN0EhQKB3JlcG9faWQYASABKAlIAIgBARIWCglwYXJlbnRfaWQYAiABKAlIAYgBARIhCgRraW5kGAMgAygOMhMubXVzdGVyLnYxLlRhc2tLaW5kEiUKBnN0YXR1cxgEIAMoDjIVLm11c3Rlci52MS5UYXNrU3RhdHVzEhIKBXJlYWR5GAUgASgISAKIAQESFQoIYXJjaGl2ZWQYBiABKAhIA4gBARISCgVsaW1pdBgHIAEoBUgEiAEBEhMKBmN1cnNvchgIIAEoCUgFiAEBQgoKCF9yZXBvX2lkQgwKCl9wYXJlbnRfaWRCCAoGX3JlYWR5QgsKCV9hcmNoaXZlZEIICgZfbGltaXRCCQoHX2N1cnNvciJdChFMaXN0VGFza3NSZXNwb25zZRIeCgV0YXNrcxgBIAMoCzIPLm11c3Rlci52MS5UYXNrEhgKC25leHRfY3Vyc29yGAIgASgJSACIAQFCDgoMX25leHRfY3Vyc29yIo8BChFVcGRhdGVUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCRIYCgtkZXNjcmlwdGlvbhgCIAEoCUgAiAEBEhQKB2NvbnRleHQYAyABKAlIAYgBARIVCghwcmlvcml0eRgEIAEoBUgCiAEBQg4KDF9kZXNjcmlwdGlvbkIKCghfY29udGV4dEILCglfcHJpb3JpdHkiMwoSVXBkYXRlVGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzayIfChFEZWxldGVUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCSIgChJEZWxldGVUYXNrUmVzcG9uc2USCgoCb2sYASABKAgiOgoQU3RhcnRUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCRIRCgRiYXNlGAIgASgJSACIAQFCBwoFX2Jhc2UiMgoRU3RhcnRUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrImsKEVN1Ym1pdFRhc2tSZXF1ZXN0EgoKAmlkGAEgASgJEhQKB21lc3NhZ2UYAiABKAlIAIgBARIYCgthbGxvd19lbXB0eRgDIAEoCEgBiAEBQgoKCF9tZXNzYWdlQg4KDF9hbGxvd19lbXB0eSIzChJTdWJtaXRUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrImQKFENsYWltTmV4dFRhc2tSZXF1ZXN0EhQKB3JlcG9faWQYASABKAlIAIgBARIZCgxtaWxlc3RvbmVfaWQYAiABKAlIAYgBAUIKCghfcmVwb19pZEIPCg1fbWlsZXN0b25lX2lkIkEKFUNsYWltTmV4dFRhc2tSZXNwb25zZRIoCgR0YXNrGAEgASgLMhoubXVzdGVyLnYxLlRhc2tXaXRoQ29udGV4dCIfChFDYW5jZWxUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCSIzChJDYW5jZWxUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrIiYKGEZvcmNlQ29tcGxldGVUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCSI6ChlGb3JjZUNvbXBsZXRlVGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzayJJChRTZXRUYXNrU3RhdHVzUmVxdWVzdBIKCgJpZBgBIAEoCRIlCgZzdGF0dXMYAiABKA4yFS5tdXN0ZXIudjEuVGFza1N0YXR1cyI2ChVTZXRUYXNrU3RhdHVzUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrIjIKEEJsb2NrVGFza1JlcXVlc3QSCgoCaWQYASABKAkSEgoKYmxvY2tlcl9pZBgCIAEoCSIfChFCbG9ja1Rhc2tSZXNwb25zZRIKCgJvaxgBIAEoCCI0ChJVbmJsb2NrVGFza1JlcXVlc3QSCgoCaWQYASABKAkSEgoKYmxvY2tlcl9pZBgCIAEoCSIhChNVbmJsb2NrVGFza1Jlc3BvbnNlEgoKAm9rGAEgASgIIlgKEkdldFRhc2tUcmVlUmVxdWVzdBIUCgdyb290X2lkGAEgASgJSACIAQESFAoHcmVwb19pZBgCIAEoCUgBiAEBQgoKCF9yb290X2lkQgoKCF9yZXBvX2lkIjkKE0dldFRhc2tUcmVlUmVzcG9uc2USIgoFdHJlZXMYASADKAsyEy5tdXN0ZXIudjEuVGFza1RyZWUiXAoWR2V0VGFza1Byb2dyZXNzUmVxdWVzdBIUCgdyZXBvX2lkGAEgASgJSACIAQESFAoHcm9vdF9pZBgCIAEoCUgBiAEBQgoKCF9yZXBvX2lkQgoKCF9yb290X2lkIkQKF0dldFRhc2tQcm9ncmVzc1Jlc3BvbnNlEikKCHByb2dyZXNzGAEgASgLMhcubXVzdGVyLnYxLlRhc2tQcm9ncmVzcyJnChdHZXROZXh0UmVhZHlUYXNrUmVxdWVzdBIUCgdyZXBvX2lkGAEgASgJSACIAQESGQoMbWlsZXN0b25lX2lkGAIgASgJSAGIAQFCCgoIX3JlcG9faWRCDwoNX21pbGVzdG9uZV9pZCJEChhHZXROZXh0UmVhZHlUYXNrUmVzcG9uc2USKAoEdGFzaxgBIAEoCzIaLm11c3Rlci52MS5UYXNrV2l0aENvbnRleHQqjwEKCFRhc2tLaW5kEhkKFVRBU0tfS0lORF9VTlNQRUNJRklFRBAAEiYKE1RBU0tfS0lORF9NSUxFU1RPTkUQARoN+rsYCU1pbGVzdG9uZRIcCg5UQVNLX0tJTkRfVEFTSxACGgj6uxgEVGFzaxIiChFUQVNLX0tJTkRfU1VCVEFTSxADGgv6uxgHU3VidGFzayqsAgoKVGFza1N0YXR1cxIbChdUQVNLX1NUQVRVU19VTlNQRUNJRklFRBAAEiQKE1RBU0tfU1RBVFVTX1BFTkRJTkcQARoL+rsYB1BlbmRpbmcSKwoXVEFTS19TVEFUVVNfSU5fUFJPR1JFU1MQAhoO+rsYCkluUHJvZ3Jlc3MSJwoVVEFTS19TVEFUVVNfSU5fUkVWSUVXEAMaDPq7GAhJblJldmlldxIxChpUQVNLX1NUQVRVU19BV0FJVElOR19IVU1BThAEGhH6uxgNQXdhaXRpbmdIdW1hbhIoChVUQVNLX1NUQVRVU19DT01QTEVURUQQBRoN+rsYCUNvbXBsZXRlZBIoChVUQVNLX1NUQVRVU19DQU5DRUxMRUQQBhoN+rsYCUNhbmNlbGxlZDLpEAoLVGFza1NlcnZpY2USjwEKCkNyZWF0ZVRhc2sSHC5tdXN0ZXIudjEuQ3JlYXRlVGFza1JlcXVlc3QaHS5tdXN0ZXIudjEuQ3JlYXRlVGFza1Jlc3BvbnNlIkSquxgNdGFza3MuZXhlY3V0ZbK7GBQIyQESDy9hcGkvdGFza3Mve2lkfYLT5JMCFToBKmIEdGFzayIKL2FwaS90YXNrcxJwCgdHZXRUYXNrEhkubXVzdGVyLnYxLkdldFRhc2tSZXF1ZXN0GhoubXVzdGVyLnYxLkdldFRhc2tSZXNwb25zZSIukAIBqrsYCnRhc2tzLnJlYWSC0+STAhdiBHRhc2sSDy9hcGkvdGFza3Mve2lkfRJyCglMaXN0VGFza3MSGy5tdXN0ZXIudjEuTGlzdFRhc2tzUmVxdWVzdBocLm11c3Rlci52MS5MaXN0VGFza3NSZXNwb25zZSIqkAIBqrsYCnRhc2tzLnJlYWSC0+STAhNiBXRhc2tzEgovYXBpL3Rhc2tzEnoKClVwZGF0ZVRhc2sSHC5tdXN0ZXIudjEuVXBkYXRlVGFza1JlcXVlc3QaHS5tdXN0ZXIudjEuVXBkYXRlVGFza1Jlc3BvbnNlIi+quxgLdGFza3Mud3JpdGWC0+STAho6ASpiBHRhc2syDy9hcGkvdGFza3Mve2lkfRJyCgpEZWxldGVUYXNrEhwubXVzdGVyLnYxLkRlbGV0ZVRhc2tSZXF1ZXN0Gh0ubXVzdGVyLnYxLkRlbGV0ZVRhc2tSZXNwb25zZSInqrsYDHRhc2tzLm1hbmFnZYLT5JMCESoPL2FwaS90YXNrcy97aWR9En8KCVN0YXJ0VGFzaxIbLm11c3Rlci52MS5TdGFydFRhc2tSZXF1ZXN0GhwubXVzdGVyLnYxLlN0YXJ0VGFza1Jlc3BvbnNlIjequxgNdGFza3MuZXhlY3V0ZYLT5JMCIDoBKmIEdGFzayIVL2FwaS90YXNrcy97aWR9L3N0YXJ0EoMBCgpTdWJtaXRUYXNrEhwubXVzdGVyLnYxLlN1Ym1pdFRhc2tSZXF1ZXN0Gh0ubXVzdGVyLnYxLlN1Ym1pdFRhc2tSZXNwb25zZSI4qrsYDXRhc2tzLmV4ZWN1dGWC0+STAiE6ASpiBHRhc2siFi9hcGkvdGFza3Mve2lkfS9zdWJtaXQSiwEKDUNsYWltTmV4dFRhc2sSHy5tdXN0ZXIudjEuQ2xhaW1OZXh0VGFza1JlcXVlc3QaIC5tdXN0ZXIudjEuQ2xhaW1OZXh0VGFza1Jlc3BvbnNlIjequxgNdGFza3MuZXhlY3V0ZYLT5JMCIDoBKmIEdGFzayIVL2FwaS90YXNrcy9jbGFpbS1uZXh0EoMBCgpDYW5jZWxUYXNrEhwubXVzdGVyLnYxLkNhbmNlbFRhc2tSZXF1ZXN0Gh0ubXVzdGVyLnYxLkNhbmNlbFRhc2tSZXNwb25zZSI4qrsYDXRhc2tzLmV4ZWN1dGWC0+STAiE6ASpiBHRhc2siFi9hcGkvdGFza3Mve2lkfS9jYW5jZWwSnwEKEUZvcmNlQ29tcGxldGVUYXNrEiMubXVzdGVyLnYxLkZvcmNlQ29tcGxldGVUYXNrUmVxdWVzdBokLm11c3Rlci52MS5Gb3JjZUNvbXBsZXRlVGFza1Jlc3BvbnNlIj+quxgMdGFza3MubWFuYWdlgtPkkwIpOgEqYgR0YXNrIh4vYXBpL3Rhc2tzL3tpZH0vZm9yY2UtY29tcGxldGUSjwEKDVNldFRhc2tTdGF0dXMSHy5tdXN0ZXIudjEuU2V0VGFza1N0YXR1c1JlcXVlc3QaIC5tdXN0ZXIudjEuU2V0VGFza1N0YXR1c1Jlc3BvbnNlIjuquxgMdGFza3MubWFuYWdlgtPkkwIlOgEqYgR0YXNrIhovYXBpL3Rhc2tzL3tpZH0vc2V0LXN0YXR1cxJ5CglCbG9ja1Rhc2sSGy5tdXN0ZXIudjEuQmxvY2tUYXNrUmVxdWVzdBocLm11c3Rlci52MS5CbG9ja1Rhc2tSZXNwb25zZSIxqrsYDXRhc2tzLmV4ZWN1dGWC0+STAho6ASoiFS9hcGkvdGFza3Mve2lkfS9ibG9jaxKBAQoLVW5ibG9ja1Rhc2sSHS5tdXN0ZXIudjEuVW5ibG9ja1Rhc2tSZXF1ZXN0Gh4ubXVzdGVyLnYxLlVuYmxvY2tUYXNrUmVzcG9uc2UiM6q7GA10YXNrcy5leGVjdXRlgtPkkwIcOgEqIhcvYXBpL3Rhc2tzL3tpZH0vdW5ibG9jaxJ9CgtHZXRUYXNrVHJlZRIdLm11c3Rlci52MS5HZXRUYXNrVHJlZVJlcXVlc3QaHi5tdXN0ZXIudjEuR2V0VGFza1RyZWVSZXNwb25zZSIvkAIBqrsYCnRhc2tzLnJlYWSC0+STAhhiBXRyZWVzEg8vYXBpL3Rhc2tzL3RyZWUSkAEKD0dldFRhc2tQcm9ncmVzcxIhLm11c3Rlci52MS5HZXRUYXNrUHJvZ3Jlc3NSZXF1ZXN0GiIubXVzdGVyLnYxLkdldFRhc2tQcm9ncmVzc1Jlc3BvbnNlIjaQAgGquxgKdGFza3MucmVhZILT5JMCH2IIcHJvZ3Jlc3MSEy9hcGkvdGFza3MvcHJvZ3Jlc3MSkQEKEEdldE5leHRSZWFkeVRhc2sSIi5tdXN0ZXIudjEuR2V0TmV4dFJlYWR5VGFza1JlcXVlc3QaIy5tdXN0ZXIudjEuR2V0TmV4dFJlYWR5VGFza1Jlc3BvbnNlIjSQAgGquxgKdGFza3MucmVhZILT5JMCHWIEdGFzaxIVL2FwaS90YXNrcy9uZXh0LXJlYWR5YgZwcm90bzM", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_gates, file_muster_v1_help, file_muster_v1_learnings, file_muster_v1_options, file_muster_v1_reviews, file_muster_v1_sessions, file_muster_v1_vcs]);
 
 /**
  * @generated from message muster.v1.Task
@@ -229,6 +231,13 @@ export type TaskWithContext = Message<"muster.v1.TaskWithContext"> & {
    * @generated from field: repeated muster.v1.Gate gates = 4;
    */
   gates: Gate[];
+
+  /**
+   * Its branch and work tree, once it has been started.
+   *
+   * @generated from field: muster.v1.TaskVcs vcs = 5;
+   */
+  vcs?: TaskVcs | undefined;
 
   /**
    * The review that is open.
@@ -629,6 +638,138 @@ export const DeleteTaskResponseSchema: GenMessage<DeleteTaskResponse> = /*@__PUR
   messageDesc(file_muster_v1_tasks, 15);
 
 /**
+ * @generated from message muster.v1.StartTaskRequest
+ */
+export type StartTaskRequest = Message<"muster.v1.StartTaskRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Where to begin: a branch, a tag or a commit. For humans.
+   *
+   * @generated from field: optional string base = 2;
+   */
+  base?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.StartTaskRequest.
+ * Use `create(StartTaskRequestSchema)` to create a new message.
+ */
+export const StartTaskRequestSchema: GenMessage<StartTaskRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_tasks, 16);
+
+/**
+ * @generated from message muster.v1.StartTaskResponse
+ */
+export type StartTaskResponse = Message<"muster.v1.StartTaskResponse"> & {
+  /**
+   * @generated from field: muster.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+};
+
+/**
+ * Describes the message muster.v1.StartTaskResponse.
+ * Use `create(StartTaskResponseSchema)` to create a new message.
+ */
+export const StartTaskResponseSchema: GenMessage<StartTaskResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_tasks, 17);
+
+/**
+ * @generated from message muster.v1.SubmitTaskRequest
+ */
+export type SubmitTaskRequest = Message<"muster.v1.SubmitTaskRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Of the commit; by default the first line of the description, and the id.
+   *
+   * @generated from field: optional string message = 2;
+   */
+  message?: string | undefined;
+
+  /**
+   * Submit also when nothing has been changed.
+   *
+   * @generated from field: optional bool allow_empty = 3;
+   */
+  allowEmpty?: boolean | undefined;
+};
+
+/**
+ * Describes the message muster.v1.SubmitTaskRequest.
+ * Use `create(SubmitTaskRequestSchema)` to create a new message.
+ */
+export const SubmitTaskRequestSchema: GenMessage<SubmitTaskRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_tasks, 18);
+
+/**
+ * @generated from message muster.v1.SubmitTaskResponse
+ */
+export type SubmitTaskResponse = Message<"muster.v1.SubmitTaskResponse"> & {
+  /**
+   * @generated from field: muster.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+};
+
+/**
+ * Describes the message muster.v1.SubmitTaskResponse.
+ * Use `create(SubmitTaskResponseSchema)` to create a new message.
+ */
+export const SubmitTaskResponseSchema: GenMessage<SubmitTaskResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_tasks, 19);
+
+/**
+ * @generated from message muster.v1.ClaimNextTaskRequest
+ */
+export type ClaimNextTaskRequest = Message<"muster.v1.ClaimNextTaskRequest"> & {
+  /**
+   * Required, unless there is a milestone_id.
+   *
+   * @generated from field: optional string repo_id = 1;
+   */
+  repoId?: string | undefined;
+
+  /**
+   * Only this Milestone and what is below it.
+   *
+   * @generated from field: optional string milestone_id = 2;
+   */
+  milestoneId?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ClaimNextTaskRequest.
+ * Use `create(ClaimNextTaskRequestSchema)` to create a new message.
+ */
+export const ClaimNextTaskRequestSchema: GenMessage<ClaimNextTaskRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_tasks, 20);
+
+/**
+ * @generated from message muster.v1.ClaimNextTaskResponse
+ */
+export type ClaimNextTaskResponse = Message<"muster.v1.ClaimNextTaskResponse"> & {
+  /**
+   * @generated from field: muster.v1.TaskWithContext task = 1;
+   */
+  task?: TaskWithContext | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ClaimNextTaskResponse.
+ * Use `create(ClaimNextTaskResponseSchema)` to create a new message.
+ */
+export const ClaimNextTaskResponseSchema: GenMessage<ClaimNextTaskResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_tasks, 21);
+
+/**
  * @generated from message muster.v1.CancelTaskRequest
  */
 export type CancelTaskRequest = Message<"muster.v1.CancelTaskRequest"> & {
@@ -643,7 +784,7 @@ export type CancelTaskRequest = Message<"muster.v1.CancelTaskRequest"> & {
  * Use `create(CancelTaskRequestSchema)` to create a new message.
  */
 export const CancelTaskRequestSchema: GenMessage<CancelTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 16);
+  messageDesc(file_muster_v1_tasks, 22);
 
 /**
  * @generated from message muster.v1.CancelTaskResponse
@@ -660,7 +801,7 @@ export type CancelTaskResponse = Message<"muster.v1.CancelTaskResponse"> & {
  * Use `create(CancelTaskResponseSchema)` to create a new message.
  */
 export const CancelTaskResponseSchema: GenMessage<CancelTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 17);
+  messageDesc(file_muster_v1_tasks, 23);
 
 /**
  * @generated from message muster.v1.ForceCompleteTaskRequest
@@ -677,7 +818,7 @@ export type ForceCompleteTaskRequest = Message<"muster.v1.ForceCompleteTaskReque
  * Use `create(ForceCompleteTaskRequestSchema)` to create a new message.
  */
 export const ForceCompleteTaskRequestSchema: GenMessage<ForceCompleteTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 18);
+  messageDesc(file_muster_v1_tasks, 24);
 
 /**
  * @generated from message muster.v1.ForceCompleteTaskResponse
@@ -694,7 +835,7 @@ export type ForceCompleteTaskResponse = Message<"muster.v1.ForceCompleteTaskResp
  * Use `create(ForceCompleteTaskResponseSchema)` to create a new message.
  */
 export const ForceCompleteTaskResponseSchema: GenMessage<ForceCompleteTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 19);
+  messageDesc(file_muster_v1_tasks, 25);
 
 /**
  * @generated from message muster.v1.SetTaskStatusRequest
@@ -716,7 +857,7 @@ export type SetTaskStatusRequest = Message<"muster.v1.SetTaskStatusRequest"> & {
  * Use `create(SetTaskStatusRequestSchema)` to create a new message.
  */
 export const SetTaskStatusRequestSchema: GenMessage<SetTaskStatusRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 20);
+  messageDesc(file_muster_v1_tasks, 26);
 
 /**
  * @generated from message muster.v1.SetTaskStatusResponse
@@ -733,7 +874,7 @@ export type SetTaskStatusResponse = Message<"muster.v1.SetTaskStatusResponse"> &
  * Use `create(SetTaskStatusResponseSchema)` to create a new message.
  */
 export const SetTaskStatusResponseSchema: GenMessage<SetTaskStatusResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 21);
+  messageDesc(file_muster_v1_tasks, 27);
 
 /**
  * @generated from message muster.v1.BlockTaskRequest
@@ -757,7 +898,7 @@ export type BlockTaskRequest = Message<"muster.v1.BlockTaskRequest"> & {
  * Use `create(BlockTaskRequestSchema)` to create a new message.
  */
 export const BlockTaskRequestSchema: GenMessage<BlockTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 22);
+  messageDesc(file_muster_v1_tasks, 28);
 
 /**
  * @generated from message muster.v1.BlockTaskResponse
@@ -776,7 +917,7 @@ export type BlockTaskResponse = Message<"muster.v1.BlockTaskResponse"> & {
  * Use `create(BlockTaskResponseSchema)` to create a new message.
  */
 export const BlockTaskResponseSchema: GenMessage<BlockTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 23);
+  messageDesc(file_muster_v1_tasks, 29);
 
 /**
  * @generated from message muster.v1.UnblockTaskRequest
@@ -800,7 +941,7 @@ export type UnblockTaskRequest = Message<"muster.v1.UnblockTaskRequest"> & {
  * Use `create(UnblockTaskRequestSchema)` to create a new message.
  */
 export const UnblockTaskRequestSchema: GenMessage<UnblockTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 24);
+  messageDesc(file_muster_v1_tasks, 30);
 
 /**
  * @generated from message muster.v1.UnblockTaskResponse
@@ -819,7 +960,7 @@ export type UnblockTaskResponse = Message<"muster.v1.UnblockTaskResponse"> & {
  * Use `create(UnblockTaskResponseSchema)` to create a new message.
  */
 export const UnblockTaskResponseSchema: GenMessage<UnblockTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 25);
+  messageDesc(file_muster_v1_tasks, 31);
 
 /**
  * @generated from message muster.v1.GetTaskTreeRequest
@@ -845,7 +986,7 @@ export type GetTaskTreeRequest = Message<"muster.v1.GetTaskTreeRequest"> & {
  * Use `create(GetTaskTreeRequestSchema)` to create a new message.
  */
 export const GetTaskTreeRequestSchema: GenMessage<GetTaskTreeRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 26);
+  messageDesc(file_muster_v1_tasks, 32);
 
 /**
  * @generated from message muster.v1.GetTaskTreeResponse
@@ -862,7 +1003,7 @@ export type GetTaskTreeResponse = Message<"muster.v1.GetTaskTreeResponse"> & {
  * Use `create(GetTaskTreeResponseSchema)` to create a new message.
  */
 export const GetTaskTreeResponseSchema: GenMessage<GetTaskTreeResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 27);
+  messageDesc(file_muster_v1_tasks, 33);
 
 /**
  * @generated from message muster.v1.GetTaskProgressRequest
@@ -888,7 +1029,7 @@ export type GetTaskProgressRequest = Message<"muster.v1.GetTaskProgressRequest">
  * Use `create(GetTaskProgressRequestSchema)` to create a new message.
  */
 export const GetTaskProgressRequestSchema: GenMessage<GetTaskProgressRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 28);
+  messageDesc(file_muster_v1_tasks, 34);
 
 /**
  * @generated from message muster.v1.GetTaskProgressResponse
@@ -905,7 +1046,7 @@ export type GetTaskProgressResponse = Message<"muster.v1.GetTaskProgressResponse
  * Use `create(GetTaskProgressResponseSchema)` to create a new message.
  */
 export const GetTaskProgressResponseSchema: GenMessage<GetTaskProgressResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 29);
+  messageDesc(file_muster_v1_tasks, 35);
 
 /**
  * @generated from message muster.v1.GetNextReadyTaskRequest
@@ -931,7 +1072,7 @@ export type GetNextReadyTaskRequest = Message<"muster.v1.GetNextReadyTaskRequest
  * Use `create(GetNextReadyTaskRequestSchema)` to create a new message.
  */
 export const GetNextReadyTaskRequestSchema: GenMessage<GetNextReadyTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 30);
+  messageDesc(file_muster_v1_tasks, 36);
 
 /**
  * @generated from message muster.v1.GetNextReadyTaskResponse
@@ -948,7 +1089,7 @@ export type GetNextReadyTaskResponse = Message<"muster.v1.GetNextReadyTaskRespon
  * Use `create(GetNextReadyTaskResponseSchema)` to create a new message.
  */
 export const GetNextReadyTaskResponseSchema: GenMessage<GetNextReadyTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 31);
+  messageDesc(file_muster_v1_tasks, 37);
 
 /**
  * @generated from enum muster.v1.TaskKind
@@ -1108,6 +1249,40 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof DeleteTaskRequestSchema;
     output: typeof DeleteTaskResponseSchema;
+  },
+  /**
+   * Starts a Pending task: it gets a branch `task/<id>` and a work tree of its own, in which its doer works. `blocked` lists the
+   * blockers that are not Completed, its ancestors' included. It begins at the tip of the nearest ancestor that was started, else at that
+   * of the repository's default branch; a human may say otherwise. When git fails, the task stays Pending.
+   *
+   * @generated from rpc muster.v1.TaskService.StartTask
+   */
+  startTask: {
+    methodKind: "unary";
+    input: typeof StartTaskRequestSchema;
+    output: typeof StartTaskResponseSchema;
+  },
+  /**
+   * Commits all that is in the work tree of a task in progress, and opens a review of it. `nothing_to_submit` when the branch is
+   * still where it began. When git fails, the task stays InProgress.
+   *
+   * @generated from rpc muster.v1.TaskService.SubmitTask
+   */
+  submitTask: {
+    methodKind: "unary";
+    input: typeof SubmitTaskRequestSchema;
+    output: typeof SubmitTaskResponseSchema;
+  },
+  /**
+   * Takes the ready task that goes first, as GetNextReadyTask tells it, and starts it. However many ask at the same time, each
+   * gets another one. Null when none is ready. Not for agents whose capability is for one task.
+   *
+   * @generated from rpc muster.v1.TaskService.ClaimNextTask
+   */
+  claimNextTask: {
+    methodKind: "unary";
+    input: typeof ClaimNextTaskRequestSchema;
+    output: typeof ClaimNextTaskResponseSchema;
   },
   /**
    * Cancels a task and every open task below it. A Cancelled task stays as it is; a Completed one is `invalid_state`. What a Cancelled

@@ -1,4 +1,5 @@
 import type { Change, EventType } from '../events/index.js';
+import type { VcsRow } from './store-vcs.js';
 import type { Patch, Status, Task } from './tasks.js';
 
 /**
@@ -64,4 +65,21 @@ export function blockerChange(
 
 export function deletedChange(task: About): Change {
   return about('TaskDeleted', task, {});
+}
+
+/** Of branch and work tree: the fields that such a change sets. */
+export function vcsChange(
+  type: 'RefCreated' | 'Committed' | 'TaskArchived',
+  task: About,
+  row: VcsRow | undefined,
+): Change {
+  return about(type, task, {
+    ref_name: row?.ref_name,
+    base_commit: row?.base_commit,
+    start_commit: row?.start_commit,
+    head_commit: row?.head_commit,
+    worktree_path: row?.worktree_path,
+    updated_at: row?.updated_at,
+    archived_at: row?.archived_at,
+  });
 }

@@ -113,6 +113,7 @@ async function place(
       blockersAbove: parent === undefined ? 0 : parent.ownBlockers + parent.blockersAbove,
       cancelledAbove: parent?.cancelledAbove ?? 0,
       archived: false,
+      starting: false,
     };
     let ownBlockers = 0;
     for (const [index, id] of asked.blockedBy.entries()) {

@@ -32,3 +32,9 @@ export function checkMayClaim({ kind, boundTo }: Principal): void {
     details: { task_id: boundTo },
   });
 }
+
+/** Where a task begins is for humans to say. */
+export function checkMayRebase({ kind }: Principal, base: string | null | undefined): void {
+  if (kind !== 'agent' || base === undefined || base === null) return;
+  throw new AppError('forbidden', 'base: only a human may say where a task begins.', { details: { field: 'base' } });
+}

@@ -21,6 +21,7 @@ import {
   type StatusChange,
   touchTasks,
 } from './store-change.js';
+import { removeVcs } from './store-vcs.js';
 import { isTaskId, limits, noSuchTask, patchOf, type Status, type Task, type UpdateInput } from './tasks.js';
 import { checkSetStatus, isOpen, target } from './transitions.js';
 
@@ -169,6 +170,7 @@ async function removeSubtree(tx: Tx, node: Node, now: Date): Promise<readonly Ch
   );
   await touchTasks(tx, [...new Set(edges.map(({ taskId }) => taskId))], now);
   await deleteTasks(tx, ids);
+  await removeVcs(tx, ids, now);
   if (isOpen(status)) await addOpenChildren(tx, [{ id: parentId, by: -1 }]);
   return [
     ...edges.map(({ taskId, blockerId }) => blockerChange('BlockerRemoved', { id: taskId, repoId }, blockerId, now)),

@@ -4,13 +4,19 @@ import type { Call } from '../../platform/rpc/call.js';
 import { type Service, service } from '../../platform/rpc/methods.js';
 import { invalidField } from '../../errors.js';
 import { originOf } from '../events/index.js';
-import { checkMayCreate, checkOwn } from './guard.js';
+import { checkMayClaim, checkMayCreate, checkMayRebase, checkOwn } from './guard.js';
 import type { BlockInput } from './mutations.js';
-import type { ListInput, ScopeInput, Tasks, TaskWithContext, WorkInput } from './service.js';
+import type { TaskWithContext } from './reader.js';
+import type { ListInput, ScopeInput, Tasks, WorkInput } from './service.js';
 import type { CreateInput, Status, Task, UpdateInput } from './tasks.js';
 
 interface ById {
   readonly id: string;
+}
+
+interface SubmitMessage extends ById {
+  readonly message?: string | null;
+  readonly allowEmpty?: boolean | null;
 }
 
 /** TaskService on the wire. */
@@ -25,6 +31,21 @@ export function createTaskRpc(tasks: Tasks): Service {
     updateTask: (input: UpdateInput, call: Call) =>
       keeping(call, answered, (keep) => tasks.update(input, originOf(call), keep)),
     deleteTask: ({ id }: ById, call: Call) => keeping(call, done, (keep) => tasks.remove(id, originOf(call), keep)),
+    startTask: ({ id, base }: ById & { readonly base?: string | null }, call: Call) => {
+      checkOwn(call.principal, id);
+      checkMayRebase(call.principal, base);
+      const input = { id, base: base ?? undefined };
+      return keeping(call, answered, (keep) => tasks.start(input, originOf(call), keep));
+    },
+    submitTask: ({ id, message, allowEmpty }: SubmitMessage, call: Call) => {
+      checkOwn(call.principal, id);
+      const input = { id, message: message ?? undefined, allowEmpty: allowEmpty ?? undefined };
+      return keeping(call, answered, (keep) => tasks.submit(input, originOf(call), keep));
+    },
+    claimNextTask: (input: WorkInput, call: Call) => {
+      checkMayClaim(call.principal);
+      return keeping(call, claimed, (keep) => tasks.claimNext(input, originOf(call), keep));
+    },
     cancelTask: ({ id }: ById, call: Call) => {
       checkOwn(call.principal, id);
       return keeping(call, answered, (keep) => tasks.cancel(id, originOf(call), keep));
@@ -45,15 +66,16 @@ export function createTaskRpc(tasks: Tasks): Service {
     },
     getTaskTree: async (input: ScopeInput) => ({ trees: await tasks.tree(input) }),
     getTaskProgress: async (input: ScopeInput) => ({ progress: await tasks.progress(input) }),
-    getNextReadyTask: async (input: WorkInput) => {
-      const task = await tasks.nextReady(input);
-      return { task: task && inFull(task) };
-    },
+    getNextReadyTask: async (input: WorkInput) => claimed(await tasks.nextReady(input)),
   });
 }
 
 function answered(task: Task) {
   return { task };
+}
+
+function claimed(task: TaskWithContext | undefined) {
+  return { task: task && inFull(task) };
 }
 
 function done() {

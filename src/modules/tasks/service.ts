@@ -1,18 +1,14 @@
 import { AppError, invalidField } from '../../errors.js';
-import type { Clock } from '../../platform/clock.js';
 import { createBatcher } from '../../platform/db/batcher.js';
-import type { Db } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
-import type { NewId } from '../../platform/ids.js';
-import type { Log } from '../../platform/log.js';
-import type { Appended, Origin } from '../events/index.js';
+import type { Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
-import { findOpenReviews, type Review } from '../reviews/index.js';
 import { createCreator } from './creator.js';
 import { createMutations, type Mutations } from './mutations.js';
 import { pairs, type Progress, progressOf, statesFor } from './states.js';
-import { type Context, findInContext, findNodes, type Node } from './store.js';
-import { countStates, findNextInContext, findTree, type ListFilter, listTasks, type WorkScope } from './store-list.js';
+import { findFull, type TaskWithContext } from './reader.js';
+import { findNodes, type Node } from './store.js';
+import { countStates, findNextReady, findTree, type ListFilter, listTasks, type WorkScope } from './store-list.js';
 import {
   type CreateInput,
   isTaskId,
@@ -24,15 +20,9 @@ import {
   taskNotFound,
 } from './tasks.js';
 import { type TaskTree, treesOf } from './trees.js';
+import { createWork, type Work, type WorkDeps } from './work.js';
 
-export interface TasksDeps {
-  readonly db: Db;
-  readonly clock: Clock;
-  readonly newId: NewId;
-  readonly log: Log;
-  /** Called after a commit with events in it. */
-  readonly appended: Appended;
-}
+export type TasksDeps = WorkDeps;
 
 type Optional<T> = T | null | undefined;
 
@@ -58,21 +48,23 @@ export interface WorkInput {
   readonly milestoneId?: Optional<string>;
 }
 
-/** A task with all that its doer has to know. */
-export interface TaskWithContext {
-  readonly task: Task;
-  readonly context: Context;
-  readonly review: Review | undefined;
-}
-
 /** The use cases of tasks. Everything rejects with AppErrors that name the field at fault. */
-export interface Tasks extends Mutations {
+export interface Tasks extends Mutations, Pick<Work, 'start' | 'submit' | 'archive'> {
   create(input: CreateInput, origin: Origin, keep?: Keep<Task>): Promise<Task>;
   get(id: string): Promise<TaskWithContext>;
   list(input: ListInput): Promise<{ readonly tasks: readonly Task[]; readonly nextCursor: string | undefined }>;
   tree(input: ScopeInput): Promise<readonly TaskTree[]>;
   progress(input: ScopeInput): Promise<Progress>;
   nextReady(input: WorkInput): Promise<TaskWithContext | undefined>;
+  /** Starts it as well, and nobody else gets it. */
+  claimNext(
+    input: WorkInput,
+    origin: Origin,
+    keep?: Keep<TaskWithContext | undefined>,
+  ): Promise<TaskWithContext | undefined>;
+  /** Puts right, from now on, what others have left who died over it. */
+  begin(): void;
+  stop(): Promise<void>;
 }
 
 /** How many tasks a tree may have: it is one answer. */
@@ -81,6 +73,8 @@ const maxTree = 10_000;
 export function createTasks(deps: TasksDeps): Tasks {
   const { db } = deps;
   const creator = createCreator(deps);
+  const mutations = createMutations(deps);
+  const work = createWork(deps);
 
   // Reads of concurrent callers share their queries; each begins after its call came in, so it sees all that was committed.
   const reader = createBatcher<string, TaskWithContext | undefined>({
@@ -88,8 +82,7 @@ export function createTasks(deps: TasksDeps): Tasks {
     maxInFlight: 4,
     run: async (ids) => {
       const wanted = [...new Set(ids)];
-      const [found, reviews] = await Promise.all([findInContext(db, wanted), findOpenReviews(db, wanted)]);
-      const byId = new Map(found.map((each) => [each.task.id, { ...each, review: reviews.get(each.task.id) }]));
+      const byId = new Map((await findFull(db, wanted)).map((each) => [each.task.id, each]));
       return ids.map((id) => byId.get(id));
     },
   });
@@ -118,10 +111,10 @@ export function createTasks(deps: TasksDeps): Tasks {
     if (isGiven(milestoneId)) {
       const milestone = await rootOf('milestone_id', milestoneId, repoId);
       if (milestone.kind !== 'Milestone') throw invalidField('milestone_id', `is a ${milestone.kind}`);
-      return { milestoneId };
+      return { repoId: milestone.repoId, milestoneId };
     }
     if (!isGiven(repoId)) throw invalidField('repo_id', 'is required, unless there is a milestone_id');
-    return { repoId: await checkRepo(repoId) };
+    return { repoId: await checkRepo(repoId), milestoneId: undefined };
   }
 
   async function listFilter(input: ListInput): Promise<Omit<ListFilter, 'before' | 'limit'> | undefined> {
@@ -145,7 +138,14 @@ export function createTasks(deps: TasksDeps): Tasks {
   }
 
   return {
-    ...createMutations(deps),
+    ...mutations,
+    start: work.start,
+    submit: work.submit,
+    archive: work.archive,
+    async remove(id, origin, keep) {
+      await mutations.remove(id, origin, keep);
+      work.cleanUp();
+    },
     create: creator.create,
     async get(id) {
       const found = isTaskId(id) ? await reader.submit(id) : undefined;
@@ -180,9 +180,12 @@ export function createTasks(deps: TasksDeps): Tasks {
       return progressOf(await countStates(db, await checkRepo(repoId)));
     },
     async nextReady(input) {
-      const next = await findNextInContext(db, await workScope(input));
-      return next && { ...next, review: undefined };
+      const id = await findNextReady(db, await workScope(input));
+      return id === undefined ? undefined : (await findFull(db, [id]))[0];
     },
+    claimNext: async (input, origin, keep) => work.claimNext(await workScope(input), origin, keep),
+    begin: () => work.background.start(),
+    stop: () => work.background.stop(),
   };
 }
 

@@ -5,6 +5,7 @@ export const states = [
   'ready',
   'blocked',
   'waiting',
+  'starting',
   'in_progress',
   'in_review',
   'awaiting_human',
@@ -16,7 +17,7 @@ export const states = [
 export type State = (typeof states)[number];
 
 const statesOf: Readonly<Record<Status, readonly State[]>> = {
-  Pending: ['ready', 'blocked', 'waiting'],
+  Pending: ['ready', 'blocked', 'waiting', 'starting'],
   InProgress: ['in_progress'],
   InReview: ['in_review'],
   AwaitingHuman: ['awaiting_human'],

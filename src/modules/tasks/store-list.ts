@@ -1,6 +1,6 @@
 import type { Queries, Statement } from '../../platform/db/db.js';
 import type { State } from './states.js';
-import { findInContext, taskColumns, type TaskInContext, taskOf, type TaskRow, withAncestors } from './store.js';
+import { taskColumns, taskOf, type TaskRow, withAncestors } from './store.js';
 import type { Kind, Task } from './tasks.js';
 
 /** The SQL of lists, trees, progress and what is next. Whatever is asked for, an index has it in its order. */
@@ -105,19 +105,17 @@ const next = (name: string, column: string): Statement => ({
 const nexts = { repo: next('repo', 'repo_id'), milestone: next('milestone', 'milestone_id') };
 
 /** Where to look for work: in a repository, or in one of its milestones. */
-export type WorkScope = { readonly repoId: string } | { readonly milestoneId: string };
+export interface WorkScope {
+  readonly repoId: string;
+  /** Only this one and what is below it. */
+  readonly milestoneId: string | undefined;
+}
 
 /** The id of the ready task that goes first. */
 export async function findNextReady(on: Queries, scope: WorkScope): Promise<string | undefined> {
   const rows =
-    'milestoneId' in scope
+    scope.milestoneId !== undefined
       ? await on.query<{ id: string }>(nexts.milestone, [scope.milestoneId])
       : await on.query<{ id: string }>(nexts.repo, [scope.repoId]);
   return rows[0]?.id;
-}
-
-/** The same with its context. */
-export async function findNextInContext(on: Queries, scope: WorkScope): Promise<TaskInContext | undefined> {
-  const id = await findNextReady(on, scope);
-  return id === undefined ? undefined : (await findInContext(on, [id]))[0];
 }

@@ -111,6 +111,8 @@ export interface Node extends Place {
   readonly blockersAbove: number;
   readonly cancelledAbove: number;
   readonly archived: boolean;
+  /** Git is at work so that it can be started. */
+  readonly starting: boolean;
 }
 
 interface NodeRow {
@@ -126,6 +128,7 @@ interface NodeRow {
   readonly blockers_above: number;
   readonly cancelled_above: number;
   readonly archived: boolean;
+  readonly starting: boolean;
 }
 
 /** What is above is counted here, since the row's own numbers are right for Pending tasks only. */
@@ -134,7 +137,7 @@ const nodes: Statement = {
   text: `SELECT t.id, t.repo_id, t.kind, t.parent_id, t.grand_id, t.milestone_id, t.depth, t.status, t.own_blockers,
       coalesce(p.own_blockers, 0) + coalesce(g.own_blockers, 0) AS blockers_above,
       (coalesce(p.status, '') = 'Cancelled')::int + (coalesce(g.status, '') = 'Cancelled')::int AS cancelled_above,
-      t.archived_at IS NOT NULL AS archived
+      t.archived_at IS NOT NULL AS archived, t.starting
     FROM tasks t ${withAncestors} WHERE t.id = ANY ($1)`,
 };
 
@@ -156,6 +159,7 @@ export async function findNodes(on: Queries, ids: readonly string[]): Promise<Re
         blockersAbove: row.blockers_above,
         cancelledAbove: row.cancelled_above,
         archived: row.archived,
+        starting: row.starting,
       },
     ]),
   );

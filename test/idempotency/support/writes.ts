@@ -41,6 +41,13 @@ export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>
   },
   'TaskService/UpdateTask': async (caller) => ({ id: (await added(caller)).id, description: 'É', priority: 0 }),
   'TaskService/DeleteTask': async (caller) => ({ id: (await added(caller)).id }),
+  'TaskService/StartTask': async (caller) => ({ id: (await added(caller)).id }),
+  'TaskService/SubmitTask': async (caller) => {
+    const { id } = await added(caller);
+    await caller.post(`/api/tasks/${id}/start`, {});
+    return { id, message: 'É', allow_empty: true };
+  },
+  'TaskService/ClaimNextTask': async (caller) => ({ repo_id: (await added(caller)).repo_id }),
   'TaskService/CancelTask': async (caller) => ({ id: (await added(caller)).id }),
   'TaskService/ForceCompleteTask': async (caller) => ({ id: (await added(caller)).id }),
   'TaskService/SetTaskStatus': async (caller) => ({ id: (await added(caller)).id, status: 'InProgress' }),

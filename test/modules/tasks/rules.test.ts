@@ -205,7 +205,7 @@ describe('states', () => {
       fc.property(counts, (byState) => {
         const { total, ...parts } = progressOf(new Map(Object.entries(byState)));
         const counted = Object.values(parts).reduce((sum, count) => sum + count, 0);
-        expect(counted + (byState['waiting'] ?? 0)).toBe(total);
+        expect(counted + (byState['waiting'] ?? 0) + (byState['starting'] ?? 0)).toBe(total);
       }),
     );
   });

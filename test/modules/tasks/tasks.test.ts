@@ -6,6 +6,7 @@ import {
   createTasksClient,
   registerRepo,
   type RestTask,
+  type RestTree,
   type TaskInput,
   type TasksClient,
 } from '../../support/tasks-client.js';
@@ -52,6 +53,7 @@ describe('create', () => {
     expect(others).toEqual({
       learnings: { own: [], parent: [], milestone: [] },
       gates: [],
+      vcs: null,
       review: null,
       help_request: null,
       session: null,
@@ -249,8 +251,8 @@ describe('moves', () => {
     const top = await milestone();
     const [one, two] = [await child(top), await child(top)];
     await tasks.complete(one.id);
-    for (const complete of [tasks.complete(top.id), tasks.setStatus(top.id, 'Completed')]) {
-      expect(await refusal(complete)).toMatchObject({
+    for (const complete of [() => tasks.complete(top.id), () => tasks.setStatus(top.id, 'Completed')]) {
+      expect(await refusal(complete())).toMatchObject({
         error: 'children_open',
         details: { children: [{ id: two.id, status: 'Pending' }] },
       });
@@ -327,8 +329,8 @@ describe('trees', () => {
     const alone = await add();
     const [one, two] = [await child(top), await child(top)];
     const bottom = await child(one);
-    const shape = (trees: Awaited<ReturnType<TasksClient['tree']>>): unknown =>
-      trees.map(({ task, children }) => [task.id, shape(children as never)]);
+    const shape = (trees: readonly RestTree[]): readonly unknown[] =>
+      trees.map(({ task, children }) => [task.id, shape(children)]);
     expect(shape(await tasks.tree(`?repo_id=${repo_id}`))).toEqual([
       [
         top.id,
