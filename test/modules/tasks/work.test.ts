@@ -1,7 +1,5 @@
 import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { makeTempDir } from '../../support/built-server.js';
 import { git, useGitRepos, writeFiles } from '../../support/git-repos.js';
 import { refusal } from '../../support/jobs-client.js';
 import { sharedTestApp } from '../../support/shared-app.js';
@@ -16,9 +14,7 @@ import { startTestApps } from '../../support/two-apps.js';
 import { allTasks, expectReduced } from './support/task-ledger.js';
 
 const repos = useGitRepos();
-const app = sharedTestApp({
-  flags: { 'data-dir': path.join(repos.folder(), 'data'), committer: 'A Team <team@example.org>' },
-});
+const app = sharedTestApp({ flags: { committer: 'A Team <team@example.org>' } });
 let tasks: TasksClient;
 
 beforeAll(() => {
@@ -154,8 +150,7 @@ describe('a task', () => {
 
 describe('claim-next', () => {
   test('hands out one task each, in order, however many ask on two servers', { timeout: 120_000 }, async () => {
-    const flags = { 'data-dir': path.join(await makeTempDir(), 'data') };
-    const { apps } = await startTestApps({ flags }, { flags });
+    const { apps } = await startTestApps({}, {});
     const clients = apps.map(({ url }) => createTasksClient(url));
     const [first] = clients;
     if (first === undefined) throw new Error('no server');
@@ -186,11 +181,9 @@ describe('claim-next', () => {
   });
 
   test('a repository without a commit gives its task back', async () => {
-    const root = repos.repo({});
-    git(root, 'rev-parse', '--git-dir');
-    const repo_id = await registerRepo(app.current.url, root);
+    const repo_id = await registerRepo(app.current.url, repos.repo({}));
     const { id } = await tasks.create({ repo_id });
-    const claimed = await tasks.claimNext({ repo_id }).catch(() => undefined);
-    if (claimed === undefined) expect((await tasks.nextReady(`?repo_id=${repo_id}`))?.task.id).toBe(id);
+    expect(await refusal(tasks.claimNext({ repo_id }))).toMatchObject({ error: 'conflict' });
+    expect((await tasks.nextReady(`?repo_id=${repo_id}`))?.task.id).toBe(id);
   });
 });
