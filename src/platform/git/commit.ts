@@ -2,7 +2,7 @@ import { copyFile, lstat, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { type Changes, findChanges, stage, type Staging } from './changes.js';
-import { isMissing } from './file-errors.js';
+import { isMissing, sayNoRoom } from './file-errors.js';
 import { lockIndex } from './index-lock.js';
 import { letGo, passingName } from './leftovers.js';
 import { readRef } from './refs.js';
@@ -42,7 +42,8 @@ export async function commitAll(tree: WorkTree, input: CommitInput): Promise<str
         break;
       } catch (error) {
         // The branch has been moved meanwhile, as by a git of a process that has died before it.
-        if (!(error instanceof GitFailure) || !/cannot lock ref/.test(error.stderr) || tries === maxTries) throw error;
+        const isMoved = error instanceof GitFailure && /cannot lock ref/.test(error.stderr);
+        if (!isMoved || tries === maxTries) throw sayNoRoom(error);
       }
     }
   } finally {

@@ -1,7 +1,7 @@
 import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
-import { isMissing, isTaken } from './file-errors.js';
+import { isMissing, isTaken, sayNoRoom } from './file-errors.js';
 import { letGo, passingName } from './leftovers.js';
 import { removeTree, sweepLeftovers } from './remove-tree.js';
 import { GitFailure } from './run.js';
@@ -102,7 +102,7 @@ async function build(tree: WorkTree, found: Found, again: boolean, signal: Abort
     await tellGit(tree, parts);
   } catch (error) {
     // Where somebody has swept the parts away, for whom this process does not seem to be alive.
-    if (!again || !(await wereSwept(parts, found))) throw error;
+    if (!again || !(await wereSwept(parts, found))) throw sayNoRoom(error);
   } finally {
     await Promise.all([removeTree(parts.files), removeTree(parts.known), rm(parts.index, { force: true })]);
     for (const part of Object.values(parts)) letGo(part);
