@@ -1,8 +1,9 @@
-import { copyFile, lstat, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { type Changes, findChanges, stage, type Staging } from './changes.js';
 import { isMissing, sayNoRoom } from './file-errors.js';
+import { copyIndex } from './index-file.js';
 import { lockIndex } from './index-lock.js';
 import { letGo, passingName } from './leftovers.js';
 import { readRef } from './refs.js';
@@ -121,7 +122,7 @@ async function requireBranch({ branch, path: folder }: WorkTree, gitDir: string)
 /** A copy of the work tree's own index, or what it would be when it has none. */
 export async function startFrom(index: string, { view, indexFile, ...on }: Staging): Promise<void> {
   try {
-    await copyFile(index, indexFile);
+    await copyIndex(index, indexFile);
   } catch (error) {
     if (!isMissing(error)) throw error;
     await view.run({ args: ['read-tree', 'HEAD'], indexFile, ...on });

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rename, rm, stat, symlink, writeFile } from 'node:fs/pr
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { isTaken } from './file-errors.js';
-import { firstOutside, inspectRepository, type Repository } from './inspect.js';
+import { firstOutside, inspectRepository, writtenAlways, type Repository } from './inspect.js';
 import type { Git, GitOutput, GitRun } from './run.js';
 
 /**
@@ -65,7 +65,7 @@ export function createViews({ git, home, written }: ViewsDeps): Views {
   return {
     async open(root) {
       const gitDir = path.join(root, '.git');
-      const outside = await firstOutside(gitDir, written);
+      const outside = await firstOutside(gitDir, [...writtenAlways, ...written]);
       if (outside !== undefined) throw unusable(root, `has its .git/${outside} elsewhere, behind a symbolic link`);
       // What is known holds for as long as nobody has written the configuration.
       const stamp = await stampOf(gitDir);

@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createVcs } from '../../../src/modules/vcs/index.js';
@@ -10,9 +20,17 @@ import { until } from '../../support/until.js';
 import { startChild } from './support/child.js';
 import { author, committer, newId, setUpWork, type Work } from './support/work.js';
 
-const repos = useGitRepos();
+const repos = useGitRepos(quickPlace());
 useBuiltServer();
 const count = 20_000;
+
+/** In memory where there is room for it: tens of thousands of files take long on some disks. */
+function quickPlace(): string {
+  const memory = '/dev/shm';
+  if (!existsSync(memory)) return tmpdir();
+  const { bavail, bsize } = statfsSync(memory);
+  return bavail * bsize > 2 ** 31 ? memory : tmpdir();
+}
 
 /** A repository of many small files, made without a work tree of its own for speed. */
 function setUpMany(): Work {

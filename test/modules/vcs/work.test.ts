@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, unlinkSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { git, useGitRepos, writeFiles } from '../../support/git-repos.js';
@@ -239,6 +239,29 @@ describe('work is committed', () => {
     await expect(commit(baseCommit)).rejects.toMatchObject({ kind: 'nothing_to_submit', details: { branch } });
     const allowed = { ...task, baseCommit, message: 'Nothing', author, committer, allowEmpty: true };
     expect(await vcs.commit(allowed)).toEqual({ headCommit: baseCommit });
+  });
+
+  test('also what was changed within the second in which it was staged', async () => {
+    const { start, commit, folder, root, branch, task, vcs } = setUpWork(repos);
+    const { baseCommit } = await start();
+    const [file, index] = [path.join(folder, 'file'), path.join(root, '.git/worktrees', task.taskId, 'index')];
+    const past = new Date('2026-01-01T00:00:00Z');
+    const write = (text: string): number => {
+      writeFileSync(file, text);
+      utimesSync(file, past, past);
+      return Math.floor(statSync(file).ctimeMs / 1000);
+    };
+    // Until both are within one second, by what git looks at.
+    for (let [first, second] = [0, 1]; first !== second;) {
+      first = write('staged\n');
+      git(folder, 'add', 'file');
+      second = write('change\n');
+    }
+    utimesSync(index, past, past);
+    const { unified } = await vcs.diff({ ...task, baseCommit, headCommit: undefined });
+    expect(unified).toContain('+change');
+    await commit(baseCommit);
+    expect(git(root, 'show', `${branch}:file`)).toBe('change');
   });
 
   test('with a merge that the agent has not concluded', async () => {
