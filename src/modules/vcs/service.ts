@@ -157,7 +157,9 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
 async function baseOf({ view }: WorkTree, repo: TaskRepo, asked: string | undefined): Promise<string> {
   const { gitDir } = view.repository;
   if (asked === undefined) {
-    const head = await readRef(gitDir, `refs/heads/${repo.defaultBranch}`);
+    const ref = `refs/heads/${repo.defaultBranch}`;
+    // A branch may stand for another, which only git knows how to follow.
+    const head = (await readRef(gitDir, ref)) ?? (await resolveCommit(view, ref));
     if (head === undefined) throw noCommitYet(repo);
     return head;
   }

@@ -103,9 +103,13 @@ export async function requireFolder(folder: string): Promise<void> {
   if (info?.isDirectory() !== true) throw new AppError('conflict', `The work tree ${folder} is not there.`);
 }
 
-async function requireBranch({ branch, path: folder }: WorkTree, gitDir: string): Promise<void> {
+async function requireBranch({ view, branch, path: folder }: WorkTree, gitDir: string): Promise<void> {
   const head = (await readFile(path.join(gitDir, 'HEAD'), 'utf8')).trim();
-  if (head === `ref: ${branch}`) return;
+  if (head === `ref: ${branch}`) {
+    // One that stands for another would have that one moved.
+    if ((await readRef(view.repository.gitDir, branch)) !== undefined) return;
+    throw new AppError('conflict', `${branch} is gone, or stands for another branch.`);
+  }
   const own = branch.replace(/^refs\/heads\//, '');
   const at = head.startsWith('ref: ')
     ? head.slice(5).replace(/^refs\/heads\//, '')

@@ -6,4 +6,4 @@ export { commitAll, type CommitInput, type Person } from './commit.js';
 export { diffCommits, diffWorkTree } from './diff.js';
 export type { Diff, DiffFile, DiffLine, FileStatus, Hunk } from './diff-parse.js';
 export { createViews, type View, type Views } from './view.js';
-export { gitDirOf, makeWorkTree, removeWorkTree, type WorkTree } from './work-tree.js';
+export { makeWorkTree, removeWorkTree, type WorkTree } from './work-tree.js';

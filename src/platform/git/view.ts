@@ -133,6 +133,9 @@ function configOf({ objectFormat, checkout }: Repository['settings']): string {
     ['logAllRefUpdates', 'true'],
     ['filesRefLockTimeout', String(lockWaitMs)],
     ['packedRefsTimeout', String(lockWaitMs)],
+    // What was answered has to be on disk. Batches of objects share a flush.
+    ['fsync', 'committed'],
+    ['fsyncMethod', 'batch'],
     // Larger files are neither held in memory nor compared line by line.
     ['bigFileThreshold', '32m'],
     ...checkout.map(([key, value]) => [key.replace(/^core\./, ''), value] as const),

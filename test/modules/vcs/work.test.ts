@@ -68,6 +68,25 @@ describe('a task is begun', () => {
     await expect(start()).rejects.toMatchObject({ kind: 'conflict', details: { path: root, default_branch: 'main' } });
   });
 
+  test('at a default branch that stands for another, and never on a branch that does', async () => {
+    const { start, commit, task, vcs, root, folder, branch } = setUpWork(repos);
+    git(root, 'branch', '--move', 'trunk');
+    git(root, 'symbolic-ref', 'refs/heads/main', 'refs/heads/trunk');
+    const trunk = git(root, 'rev-parse', 'trunk');
+    const { baseCommit } = await start();
+    expect(baseCommit).toBe(trunk);
+    git(root, 'update-ref', '-d', `refs/heads/${branch}`);
+    git(root, 'symbolic-ref', `refs/heads/${branch}`, 'refs/heads/trunk');
+    writeFiles(folder, { new: 'x' });
+    await expect(commit(baseCommit)).rejects.toMatchObject({ kind: 'conflict' });
+    await expect(vcs.prepare({ ...task, base: baseCommit })).rejects.toMatchObject({
+      kind: 'conflict',
+      details: { branch },
+    });
+    expect(await vcs.archive(task)).toEqual({ headCommit: undefined });
+    expect(git(root, 'rev-parse', 'trunk')).toBe(trunk);
+  });
+
   test('not beside a branch that is in its way', async () => {
     const { start, root } = setUpWork(repos);
     git(root, 'branch', 'task');
