@@ -31,6 +31,11 @@ export async function listBranches(gitDir: string): Promise<readonly string[]> {
   return [...new Set([...loose, ...packed])].sort();
 }
 
+/** The names that git has for linked work trees. */
+export async function listWorkTrees(gitDir: string): Promise<readonly string[]> {
+  return readdir(path.join(gitDir, 'worktrees')).catch(() => []);
+}
+
 /** A line for each: an object's id, a space and a name. */
 async function readPackedRefs(gitDir: string): Promise<Buffer> {
   return readFile(path.join(gitDir, 'packed-refs')).catch((error: unknown) => {

@@ -112,6 +112,7 @@ async function makeDirectory(home: string, { gitDir, settings }: Repository): Pr
   const config = configOf(settings);
   const dir = path.join(home, createHash('sha256').update(`${gitDir}\0${config}`).digest('hex').slice(0, 32));
   if (await isThere(dir)) return dir;
+  await mkdir(home, { recursive: true });
   const made = await mkdtemp(path.join(home, 'new-'));
   await mkdir(path.join(made, 'info'));
   await writeFile(path.join(made, 'config'), config);
