@@ -1,4 +1,4 @@
-import { mkdir, realpath, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Where the work trees of tasks are, and what Muster keeps for git. */
@@ -6,6 +6,8 @@ export interface VcsHome {
   /** For all repositories as our git sees them. */
   views(): Promise<string>;
   worktree(repoId: string, taskId: string): Promise<string>;
+  /** The names of what is where the work trees of a repository are. */
+  worktrees(repoId: string): Promise<readonly string[]>;
 }
 
 /**
@@ -40,5 +42,6 @@ export function createVcsHome(dataDir: string): VcsHome {
   return {
     views: async () => path.join(await home(), 'git'),
     worktree: async (repoId, taskId) => path.join(await home(), 'worktrees', repoId, taskId),
+    worktrees: async (repoId) => readdir(path.join(await home(), 'worktrees', repoId)).catch(() => []),
   };
 }

@@ -39,7 +39,7 @@ export async function inspectRepository(git: Git, asked: string): Promise<Inspec
   if (kind === 'link') return refused('has a .git that is a symbolic link; only a directory of its own will do');
   if (kind !== 'directory') return refused(await whyNone(root.path));
   if (!(await isGitDir(gitDir))) return refused('has a .git that is no git repository');
-  const outside = await firstOutside(gitDir, written);
+  const outside = await firstOutside(gitDir, writtenAlways);
   if (outside !== undefined) return refused(`has its .git/${outside} elsewhere, behind a symbolic link`);
   return inspectGitDir(git, root.path, gitDir);
 }
@@ -99,7 +99,16 @@ async function isGitDir(dir: string): Promise<boolean> {
 }
 
 /** What is written into when there is work, and therefore must be where it seems to be. */
-const written = ['objects', 'refs', 'refs/heads', 'logs', 'logs/refs', 'logs/refs/heads', 'worktrees', 'packed-refs'];
+export const writtenAlways = [
+  'objects',
+  'refs',
+  'refs/heads',
+  'logs',
+  'logs/refs',
+  'logs/refs/heads',
+  'worktrees',
+  'packed-refs',
+];
 
 /** The first of some places within a git directory that is a symbolic link, and may lead out of it. */
 export async function firstOutside(gitDir: string, places: readonly string[]): Promise<string | undefined> {

@@ -21,6 +21,7 @@ const checkoutKeys: Readonly<Record<string, RegExp>> = {
   'core.precomposeunicode': bool,
   'core.autocrlf': /^(?:true|false|input)$/i,
   'core.eol': /^(?:lf|crlf|native)$/i,
+  'core.sharedrepository': /^(?:group|all|everybody|world|umask|true|false|0[0-7]{3})$/i,
 };
 
 /**

@@ -261,7 +261,7 @@ describe('unregistering', () => {
     const root = repos.repo();
     const { id } = await registered({ path: root });
     rmSync(root, { recursive: true });
-    const found = await rest(app.current.url, 'GET', `/api/repos/by-path?path=${encodeURIComponent(root)}`);
+    const found = await rest(app.current.url, 'GET', `/api/repos/by-path?path=${encodeURIComponent(`${root}/`)}`);
     expect(found.json).toMatchObject({ id });
     expect(await rest(app.current.url, 'DELETE', `/api/repos/${id}`)).toMatchObject({ status: 200 });
   });
