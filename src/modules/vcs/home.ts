@@ -1,5 +1,7 @@
-import { mkdir, readdir, realpath, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+
+const ignoreFile = '.gitignore';
 
 /** Where the work trees of tasks are, and what Muster keeps for git. */
 export interface VcsHome {
@@ -23,7 +25,7 @@ export function createVcsHome(dataDir: string): VcsHome {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     // Git has to find its own paths again, whatever links lead there.
     const real = await realpath(dir);
-    await writeFile(path.join(real, '.gitignore'), '*\n');
+    await writeFile(path.join(real, ignoreFile), '*\n');
     await mkdir(path.join(real, 'git'), { recursive: true });
     await mkdir(path.join(real, 'worktrees'), { recursive: true });
     return real;
@@ -32,10 +34,13 @@ export function createVcsHome(dataDir: string): VcsHome {
   async function home(): Promise<string> {
     made ??= make();
     try {
-      return await made;
-    } catch (error) {
-      made = undefined;
-      throw error;
+      const real = await made;
+      await access(path.join(real, ignoreFile));
+      return real;
+    } catch {
+      // It could not be made, or has been taken away since.
+      made = make();
+      return made;
     }
   }
 

@@ -1,4 +1,4 @@
-import { lstat, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { type Changes, findChanges, stage, type Staging } from './changes.js';
@@ -6,6 +6,7 @@ import { isMissing, sayNoRoom } from './file-errors.js';
 import { copyIndex } from './index-file.js';
 import { lockIndex } from './index-lock.js';
 import { letGo, passingName } from './leftovers.js';
+import { readPlainFile } from './plain-file.js';
 import { readRef } from './refs.js';
 import { sweepLeftovers } from './remove-tree.js';
 import { GitFailure } from './run.js';
@@ -104,7 +105,7 @@ export async function requireFolder(folder: string): Promise<void> {
 }
 
 async function requireBranch({ view, branch, path: folder }: WorkTree, gitDir: string): Promise<void> {
-  const head = (await readFile(path.join(gitDir, 'HEAD'), 'utf8')).trim();
+  const head = (await readPlainFile(path.join(gitDir, 'HEAD')))?.toString().trim() ?? '';
   if (head === `ref: ${branch}`) {
     // One that stands for another would have that one moved.
     if ((await readRef(view.repository.gitDir, branch)) !== undefined) return;

@@ -1,17 +1,12 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { codeOf, isMissing } from './file-errors.js';
+import { readPlainFile } from './plain-file.js';
 import { isObjectId } from './ref-name.js';
 
 /** What a reference such as `refs/heads/main` points to; undefined when there is none, or it is a symbolic one. */
 export async function readRef(gitDir: string, name: string): Promise<string | undefined> {
-  try {
-    const text = (await readFile(path.join(gitDir, name), 'utf8')).trim();
-    if (isObjectId(text)) return text;
-  } catch (error) {
-    const code = codeOf(error);
-    if (!isMissing(error) && code !== 'EISDIR' && code !== 'ENAMETOOLONG') throw error;
-  }
+  const loose = (await readPlainFile(path.join(gitDir, name)))?.toString().trim();
+  if (loose !== undefined && isObjectId(loose)) return loose;
   const packed = await readPackedRefs(gitDir);
   const at = packed.indexOf(` ${name}\n`);
   const id = at < 0 ? '' : packed.subarray(packed.lastIndexOf('\n', at) + 1, at).toString();
@@ -38,8 +33,5 @@ export async function listWorkTrees(gitDir: string): Promise<readonly string[]> 
 
 /** A line for each: an object's id, a space and a name. */
 async function readPackedRefs(gitDir: string): Promise<Buffer> {
-  return readFile(path.join(gitDir, 'packed-refs')).catch((error: unknown) => {
-    if (isMissing(error)) return Buffer.alloc(0);
-    throw error;
-  });
+  return (await readPlainFile(path.join(gitDir, 'packed-refs'))) ?? Buffer.alloc(0);
 }

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { isTaken } from './file-errors.js';
 import { firstOutside, inspectRepository, writtenAlways, type Repository } from './inspect.js';
+import { letGo, passingName } from './leftovers.js';
+import { sweepLeftovers } from './remove-tree.js';
 import type { Git, GitOutput, GitRun } from './run.js';
 
 /**
@@ -112,9 +114,9 @@ async function makeDirectory(home: string, { gitDir, settings }: Repository): Pr
   const config = configOf(settings);
   const dir = path.join(home, createHash('sha256').update(`${gitDir}\0${config}`).digest('hex').slice(0, 32));
   if (await isThere(dir)) return dir;
-  await mkdir(home, { recursive: true });
-  const made = await mkdtemp(path.join(home, 'new-'));
-  await mkdir(path.join(made, 'info'));
+  await sweepLeftovers(dir);
+  const made = passingName(dir, 'to');
+  await mkdir(path.join(made, 'info'), { recursive: true });
   await writeFile(path.join(made, 'config'), config);
   // Nobody's branch: what is meant is always said.
   await writeFile(path.join(made, 'HEAD'), 'ref: refs/muster/none\n');
@@ -124,6 +126,8 @@ async function makeDirectory(home: string, { gitDir, settings }: Repository): Pr
   } catch (error) {
     if (!isTaken(error)) throw error;
     await rm(made, { recursive: true });
+  } finally {
+    letGo(made);
   }
   return dir;
 }

@@ -1,9 +1,10 @@
-import { lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { isMissing, isTaken, sayNoRoom } from './file-errors.js';
 import { copyIndex } from './index-file.js';
 import { letGo, passingName } from './leftovers.js';
+import { readPlainFile } from './plain-file.js';
 import { removeTree, sweepLeftovers } from './remove-tree.js';
 import { GitFailure } from './run.js';
 import type { View } from './view.js';
@@ -182,7 +183,7 @@ async function sweep(tree: WorkTree): Promise<void> {
 }
 
 async function readText(file: string): Promise<string | undefined> {
-  return readFile(file, 'utf8').catch(ignoreMissing);
+  return (await readPlainFile(file))?.toString();
 }
 
 function ignoreMissing(error: unknown): undefined {

@@ -110,7 +110,7 @@ describe('a task is begun', () => {
   });
 
   test('with what is missing made again, and what there is left alone', async () => {
-    const { vcs, task, start, commit, folder, root, branch } = setUpWork(repos);
+    const { vcs, task, start, commit, folder, root, branch, dataDir } = setUpWork(repos);
     const { baseCommit } = await start();
     writeFiles(folder, { done: 'x' });
     const headCommit = await commit(baseCommit);
@@ -131,6 +131,11 @@ describe('a task is begun', () => {
     await again();
     expect(git(folder, 'status', '--porcelain')).toBe('');
     expect(readFileSync(path.join(folder, 'done'), 'utf8')).toBe('x');
+    // The data directory.
+    rmSync(dataDir, { recursive: true });
+    await again();
+    expect(readFileSync(path.join(folder, 'done'), 'utf8')).toBe('x');
+    expect(existsSync(path.join(dataDir, '.gitignore'))).toBe(true);
     // All of it, and the branch.
     rmSync(folder, { recursive: true });
     rmSync(known, { recursive: true });
