@@ -5,7 +5,7 @@ import { createAudit } from './modules/audit/index.js';
 import { createEventRpc, createEvents, type Origin } from './modules/events/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
 import { createRepoRpc, createRepos } from './modules/repos/index.js';
-import { createTaskRpc, createTasks } from './modules/tasks/index.js';
+import { createTaskRpc, createTasks, createVcsRpc, createWorktrees } from './modules/tasks/index.js';
 import { auditScope, createTokenRpc, createTokens, grants, type Tokens } from './modules/tokens/index.js';
 import { createVcs } from './modules/vcs/index.js';
 import { type Authenticate, createAuthenticate, type Recognise } from './platform/auth/authenticate.js';
@@ -186,6 +186,7 @@ async function compose(
     createRepoRpc(repos),
     createTaskRpc(tasks),
     createTokenRpc(tokens),
+    createVcsRpc(createWorktrees({ db, vcs }), tasks),
   ];
   const readiness = createReadiness({ db, stopping: lifecycle.stopping });
   const descs = own.map(({ desc }) => desc);

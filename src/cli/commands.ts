@@ -93,6 +93,16 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./task-moves.js')).taskSubmitCommand,
   },
   {
+    name: 'task diff',
+    summary: 'Shows what a task has changed.',
+    load: async () => (await import('./task-diff.js')).taskDiffCommand,
+  },
+  {
+    name: 'task archive',
+    summary: 'Removes branch and work tree of a task that is done; commits are kept.',
+    load: async () => (await import('./task-diff.js')).taskArchiveCommand,
+  },
+  {
     name: 'task edit',
     summary: 'Changes the description, context or priority of a task.',
     load: async () => (await import('./task-moves.js')).taskEditCommand,

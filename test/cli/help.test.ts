@@ -23,6 +23,8 @@ const commands = [
   'task claim',
   'task start',
   'task submit',
+  'task diff',
+  'task archive',
   'task edit',
   'task cancel',
   'task block',

@@ -60,6 +60,7 @@ describe('muster task', () => {
     writeFiles(worktree, { 'new.txt': 'x' });
     expect(await said(['edit', '--context', 'Mine.'], worktree)).toBe(`${one} is InProgress`);
     expect(await said(['submit', '--message', 'Mine'], path.join(worktree))).toBe(`${one} is InReview`);
+    expect(await said(['diff'], worktree)).toContain('\n+++ b/new.txt\n');
     expect(await said(['force-complete', one])).toBe(`${one} is Completed`);
     expect(await said(['unblock', two, '--by', one])).toBe(`${two} no longer waits for ${one}`);
     // Below the worktree, the repository is found, too.
@@ -67,6 +68,7 @@ describe('muster task', () => {
       task: { id: sub, status: 'InProgress' },
     });
     expect(await task(['claim'])).toEqual({ code: 0, stdout: '', stderr: 'No task is ready.\n' });
+    expect(await said(['archive', one])).toBe(`task/${one} is archived`);
     expect(await said(['cancel', two])).toBe(`${two} is Cancelled`);
     expect(await said(['set-status', two, 'in-progress'])).toBe(`${two} is InProgress`);
     expect(await said(['delete', two])).toBe(`${two} is deleted`);

@@ -198,8 +198,15 @@ describe('answers of a running server are as documented', () => {
     await move('SubmitTask', task.id, 'submit', 409);
     await move('SubmitTask', task.id, 'submit', 200, { allow_empty: true });
     await holds('TaskService_GetTask', 200, call('GET', `/api/tasks/${task.id}`));
+    await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${task.id}`));
+    await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${other.id}`));
+    await holds('VcsService_ListTaskVcs', 200, call('GET', '/api/vcs/task?limit=1'));
+    await holds('VcsService_GetTaskDiff', 200, call('GET', `/api/vcs/diff/${task.id}`));
+    await holds('VcsService_GetTaskDiff', 409, call('GET', `/api/vcs/diff/${other.id}`));
+    await holds('VcsService_ArchiveTask', 409, call('POST', `/api/vcs/task/${task.id}/archive`));
     await move('BlockTask', task.id, 'block', 409, { blocker_id: other.id });
     await move('ForceCompleteTask', task.id, 'force-complete');
+    await holds('VcsService_ArchiveTask', 200, call('POST', `/api/vcs/task/${task.id}/archive`));
     await move('UnblockTask', other.id, 'unblock', 200, { blocker_id: task.id });
     await move('BlockTask', other.id, 'block', 200, { blocker_id: task.id });
     await move('StartTask', other.id, 'start');
@@ -269,6 +276,9 @@ describe('answers of a running server are as documented', () => {
     ['TaskService_DeleteTask', 404, 'DELETE', '/api/tasks/none'],
     ['TaskService_CancelTask', 404, 'POST', '/api/tasks/none/cancel'],
     ['TaskService_GetTaskProgress', 400, 'GET', '/api/tasks/progress'],
+    ['VcsService_GetTaskVcs', 404, 'GET', '/api/vcs/task/none'],
+    ['VcsService_GetTaskDiff', 404, 'GET', '/api/vcs/diff/none'],
+    ['VcsService_ArchiveTask', 404, 'POST', '/api/vcs/task/none/archive'],
     ['TaskService_ClaimNextTask', 400, 'POST', '/api/tasks/claim-next', {}],
   ])('%s refuses with %i', async (operationId, status, ...request) => {
     const answer = await call(...request);

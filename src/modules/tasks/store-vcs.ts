@@ -42,7 +42,7 @@ const columns = `v.task_id, v.repo_id, v.state, v.holder, v.held_until, v.ref_na
 
 /** Undefined as long as nothing has been made. */
 export function vcsOf(row: VcsRow | undefined): TaskVcs | undefined {
-  if (row?.base_commit == null || row.start_commit === null) return undefined;
+  if (row === undefined || row.base_commit === null || row.start_commit === null) return undefined;
   return {
     taskId: row.task_id,
     repoId: row.repo_id,
@@ -86,6 +86,23 @@ export async function insertHeld(
   now: Date,
 ): Promise<void> {
   await tx.query(begin, [taskId, made.repoId, holder, until.toISOString(), made.refName, now.toISOString()]);
+}
+
+const rest: Statement = {
+  name: 'task_vcs_rest',
+  text: `INSERT INTO task_vcs (task_id, repo_id, state, holder, held_until, ref_name, created_at, updated_at)
+    VALUES ($1, $2, 'removing', $3, $4, $5, $6, $6) ON CONFLICT DO NOTHING RETURNING task_id`,
+};
+
+/** Says that what git may have of a task is about to be removed. Answers false when somebody has it in hands. */
+export async function insertRest(
+  tx: Tx,
+  { taskId, holder, until }: Hold & { readonly until: Date },
+  made: { readonly repoId: string; readonly refName: string },
+  now: Date,
+): Promise<boolean> {
+  const values = [taskId, made.repoId, holder, until.toISOString(), made.refName, now.toISOString()];
+  return (await tx.query(rest, values)).length > 0;
 }
 
 const hold: Statement = {
@@ -208,4 +225,31 @@ const archiveTask: Statement = { name: 'tasks_archive', text: 'UPDATE tasks SET 
 
 export async function setArchived(tx: Tx, id: string, now: Date): Promise<void> {
   await tx.query(archiveTask, [id, now.toISOString()]);
+}
+
+const list: Statement = {
+  name: 'task_vcs_list',
+  text: `SELECT ${columns} FROM task_vcs v
+    WHERE v.base_commit IS NOT NULL AND v.state <> 'removing' AND ($2::text IS NULL OR v.task_id < $2) ORDER BY v.task_id DESC LIMIT $1`,
+};
+const listOfRepo: Statement = {
+  name: 'task_vcs_list_of_repo',
+  text: `SELECT ${columns} FROM task_vcs v
+    WHERE v.repo_id = $3 AND v.base_commit IS NOT NULL AND v.state <> 'removing' AND ($2::text IS NULL OR v.task_id < $2)
+    ORDER BY v.task_id DESC LIMIT $1`,
+};
+
+/** Of tasks that have been started, by their ids downwards from `before`. */
+export async function listVcs(
+  on: Queries,
+  repoId: string | undefined,
+  before: string | undefined,
+  limit: number,
+): Promise<readonly TaskVcs[]> {
+  const values = [limit, before ?? null];
+  const rows =
+    repoId === undefined
+      ? await on.query<VcsRow>(list, values)
+      : await on.query<VcsRow>(listOfRepo, [...values, repoId]);
+  return rows.map(vcsOf).filter((vcs) => vcs !== undefined);
 }

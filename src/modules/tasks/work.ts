@@ -21,6 +21,7 @@ import {
   type Hold,
   holdReady,
   insertHeld,
+  insertRest,
   setArchived,
   setStarting,
   settleArchived,
@@ -133,23 +134,29 @@ export function createWork(deps: WorkDeps): Work {
     });
   }
 
+  /** Takes back what was begun, as far as it is still in these hands. */
   async function undo({ node, ref, hold }: Pick<Held, 'ref' | 'hold'> & { node: Pick<Node, 'id' | 'repoId'> }) {
     const row = (await findVcsRows(db, [node.id])).get(node.id);
-    // Settled after all, or somebody else's.
-    if (row?.holder !== hold.holder) return;
-    if (row.state === 'removing' || (row.state === 'preparing' && row.base_commit === null)) {
-      await vcs.archive(ref);
-      await db.transaction(async (tx) => {
-        await lockGraphs(tx, [node.repoId]);
-        await settleGone(tx, hold);
-        await setStarting(tx, node.id, false);
-      });
-      return;
-    }
+    // When others have done that already, git may have gone on behind their back.
+    const isOurs = row === undefined ? await holdRest(node, hold) : row.holder === hold.holder;
+    if (!isOurs) return;
+    const isUnmade = row === undefined || row.state === 'removing' || row.base_commit === null;
+    if (isUnmade) await vcs.archive(ref);
     await db.transaction(async (tx) => {
       await lockGraphs(tx, [node.repoId]);
-      await settleBack(tx, hold);
-      if (row.state === 'preparing') await setStarting(tx, node.id, false);
+      if (isUnmade) await settleGone(tx, hold);
+      else await settleBack(tx, hold);
+      if (row?.state === 'preparing') await setStarting(tx, node.id, false);
+    });
+  }
+
+  /** Takes what git may have left of a task that nobody has in hands. Answers whether it could. */
+  function holdRest(node: Pick<Node, 'id' | 'repoId'>, hold: Hold): Promise<boolean> {
+    return db.transaction(async (tx) => {
+      await lockGraphs(tx, [node.repoId]);
+      const { until } = holds.create(node.id);
+      const made = { repoId: node.repoId, refName: branchOf(node.id) };
+      return insertRest(tx, { ...hold, until }, made, clock.now());
     });
   }
 
@@ -330,7 +337,7 @@ async function inheritedBase(tx: Tx, { parentId, grandId }: Node): Promise<strin
   const rows = await findVcsRows(tx, ids);
   for (const id of ids) {
     const row = rows.get(id);
-    if (row?.base_commit == null) continue;
+    if (row === undefined || row.base_commit === null) continue;
     return row.state === 'archived' ? (row.head_commit ?? row.base_commit) : row.ref_name;
   }
   return undefined;
