@@ -242,7 +242,7 @@ export const comments: Readonly<Record<string, string>> = {
   "muster.v1.VcsService.GetTaskVcs": "Reads the branch and work tree of a task. Null when it was never started.",
   "muster.v1.VcsService.ListTaskVcs": "Lists them, newest task first, one page at a time.",
   "muster.v1.VcsService.ArchiveTask": "Removes branch and work tree of a task that is Completed or Cancelled; what was committed is kept. Archiving again is fine. For\nhumans.",
-  "muster.v1.VcsService.GetTaskDiff": "What a task has changed: from where it began to what was last submitted or, before that, to what is in its work tree. `conflict`\nwhen it was never started, or is archived and was never submitted.",
+  "muster.v1.VcsService.GetTaskDiff": "What a task has changed: from where it began to what was last submitted or, before that, to what is in its work tree. `not_found`\nalso when it was never started, or is archived and was never submitted.",
   "muster.v1.Task.id": "\"ms_\", \"task_\" or \"sub_\", by its kind, and a ULID.",
   "muster.v1.Task.parent_id": "Null for a Milestone and for a Task that stands alone.",
   "muster.v1.Task.description": "What is to be done.",

@@ -202,7 +202,7 @@ describe('answers of a running server are as documented', () => {
     await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${other.id}`));
     await holds('VcsService_ListTaskVcs', 200, call('GET', '/api/vcs/task?limit=1'));
     await holds('VcsService_GetTaskDiff', 200, call('GET', `/api/vcs/diff/${task.id}`));
-    await holds('VcsService_GetTaskDiff', 409, call('GET', `/api/vcs/diff/${other.id}`));
+    await holds('VcsService_GetTaskDiff', 404, call('GET', `/api/vcs/diff/${other.id}`));
     await holds('VcsService_ArchiveTask', 409, call('POST', `/api/vcs/task/${task.id}/archive`));
     await move('BlockTask', task.id, 'block', 409, { blocker_id: other.id });
     await move('ForceCompleteTask', task.id, 'force-complete');

@@ -549,8 +549,8 @@ export const VcsService: GenService<{
     output: typeof ArchiveTaskResponseSchema;
   },
   /**
-   * What a task has changed: from where it began to what was last submitted or, before that, to what is in its work tree. `conflict`
-   * when it was never started, or is archived and was never submitted.
+   * What a task has changed: from where it began to what was last submitted or, before that, to what is in its work tree. `not_found`
+   * also when it was never started, or is archived and was never submitted.
    *
    * @generated from rpc muster.v1.VcsService.GetTaskDiff
    */

@@ -154,13 +154,12 @@ export async function settleCommitted(
 
 const archived: Statement = {
   name: 'task_vcs_archived',
-  text: `UPDATE task_vcs SET state = 'archived', holder = NULL, held_until = NULL, worktree_path = NULL, archived_at = $3,
-      updated_at = $3
-    WHERE task_id = $1 AND holder = $2 AND state = 'archiving' RETURNING task_id`,
+  text: `UPDATE task_vcs SET state = 'archived', holder = NULL, held_until = NULL
+    WHERE task_id = $1 AND holder = $2 AND state = 'archiving'`,
 };
 
-export async function settleArchived(tx: Tx, { taskId, holder }: Hold, now: Date): Promise<boolean> {
-  return (await tx.query(archived, [taskId, holder, now.toISOString()])).length > 0;
+export async function settleArchived(on: Queries, { taskId, holder }: Hold): Promise<void> {
+  await on.query(archived, [taskId, holder]);
 }
 
 const back: Statement = {
@@ -221,10 +220,15 @@ export async function setStarting(tx: Tx, id: string, is: boolean): Promise<void
   await tx.query(starting, [id, is]);
 }
 
-const archiveTask: Statement = { name: 'tasks_archive', text: 'UPDATE tasks SET archived_at = $2 WHERE id = $1' };
+const mark: Statement = {
+  name: 'task_vcs_mark_archived',
+  text: `WITH marked AS (UPDATE tasks SET archived_at = $2 WHERE id = $1)
+    UPDATE task_vcs SET archived_at = $2, updated_at = $2, worktree_path = NULL WHERE task_id = $1`,
+};
 
-export async function setArchived(tx: Tx, id: string, now: Date): Promise<void> {
-  await tx.query(archiveTask, [id, now.toISOString()]);
+/** Says of a task and of what git has of it that they are archived. */
+export async function markArchived(tx: Tx, taskId: string, now: Date): Promise<void> {
+  await tx.query(mark, [taskId, now.toISOString()]);
 }
 
 const list: Statement = {

@@ -2,7 +2,7 @@ import { AppError } from '../../errors.js';
 import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
-import { appendEvents, type Change, type Origin, systemOrigin } from '../events/index.js';
+import { appendEvents, type Change, type Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
 import { openReview } from '../reviews/index.js';
 import type { Person, Prepared, TaskRef, Vcs } from '../vcs/index.js';
@@ -22,7 +22,7 @@ import {
   holdReady,
   insertHeld,
   insertRest,
-  setArchived,
+  markArchived,
   setStarting,
   settleArchived,
   settleBack,
@@ -163,9 +163,25 @@ export function createWork(deps: WorkDeps): Work {
   async function heal(row: VcsRow, hold: Hold): Promise<void> {
     const node = { id: row.task_id, repoId: row.repo_id };
     const ref = await db.transaction((tx) => refOf(tx, node));
-    if (row.state !== 'archiving') return undo({ node, ref, hold });
+    return row.state === 'archiving' ? clearAway({ ref, hold }) : undo({ node, ref, hold });
+  }
+
+  async function clearAway({ ref, hold }: Pick<Held, 'ref' | 'hold'>): Promise<void> {
     await vcs.archive(ref);
-    await settleArchive({ node, hold }, systemOrigin);
+    await settleArchived(db, hold);
+  }
+
+  async function archiveRow(tx: Tx, node: Node, origin: Origin) {
+    const { id } = node;
+    const held = await take(tx, node, 'archiving');
+    const now = clock.now();
+    await markArchived(tx, id, now);
+    const row = (await findVcsRows(tx, [id])).get(id);
+    const made = vcsOf(row);
+    if (made === undefined) throw new Error(`${id} has nothing to be archived`);
+    const changes = [vcsChange('TaskArchived', node, row)];
+    await appendEvents(tx, origin, now, changes);
+    return { held, made, changes };
   }
 
   async function reserve(tx: Tx, node: Node, base: string | undefined): Promise<Held & { readonly base?: string }> {
@@ -217,28 +233,6 @@ export function createWork(deps: WorkDeps): Work {
     const changes = [...created, ...(await move(tx, node, 'InProgress', 'TaskStarted', now))];
     await appendEvents(tx, origin, now, changes);
     return changes;
-  }
-
-  async function settleArchive(
-    { node: { id }, hold }: Pick<Held, 'hold'> & { node: Pick<Node, 'id'> },
-    origin: Origin,
-    keep?: Keep<TaskVcs>,
-  ): Promise<TaskVcs> {
-    const { vcs: archived, changes } = await db.transaction(async (tx) => {
-      const node = await lockTask(tx, id);
-      const now = clock.now();
-      if (!(await settleArchived(tx, hold, now))) throw lostHold(id);
-      await setArchived(tx, id, now);
-      const row = (await findVcsRows(tx, [id])).get(id);
-      const made = vcsOf(row);
-      if (made === undefined) throw new Error(`${id} has nothing to be archived`);
-      const told = [vcsChange('TaskArchived', node, row)];
-      await appendEvents(tx, origin, now, told);
-      await keep?.(tx, made);
-      return { vcs: made, changes: told };
-    });
-    tell(changes, origin);
-    return archived;
   }
 
   function tell(changes: readonly Change[], origin: Origin): void {
@@ -309,21 +303,20 @@ export function createWork(deps: WorkDeps): Work {
       return task;
     },
     async archive(id, origin, keep) {
-      const held = await db.transaction(async (tx) => {
+      const { made, changes, held } = await db.transaction(async (tx) => {
         const node = await lockTask(tx, id);
         if (node.status !== 'Completed' && node.status !== 'Cancelled') throw notDone(id, node);
         const row = (await findVcsRows(tx, [id])).get(id);
         if (row === undefined) throw nothingToArchive(id);
-        const made = vcsOf(row);
-        if (row.state !== 'archived' || made === undefined) return take(tx, node, 'archiving');
-        await keep?.(tx, made);
-        return made;
+        const known = row.archived_at === null ? undefined : vcsOf(row);
+        const archived = known === undefined ? await archiveRow(tx, node, origin) : { made: known, changes: [] };
+        await keep?.(tx, archived.made);
+        return { held: undefined, ...archived };
       });
-      if ('taskId' in held) return held;
-      return holds.keep(held.hold, async () => {
-        await vcs.archive(held.ref);
-        return settleArchive(held, origin, keep);
-      });
+      tell(changes, origin);
+      // That it is archived is decided. Should git fail now, it is tried again until it does not.
+      if (held !== undefined) await holds.keep(held.hold, () => clearAway(held));
+      return made;
     },
     cleanUp: () => holds.wake(),
     background: { start: () => holds.start(), stop: () => holds.stop() },
@@ -338,7 +331,7 @@ async function inheritedBase(tx: Tx, { parentId, grandId }: Node): Promise<strin
   for (const id of ids) {
     const row = rows.get(id);
     if (row === undefined || row.base_commit === null) continue;
-    return row.state === 'archived' ? (row.head_commit ?? row.base_commit) : row.ref_name;
+    return row.archived_at !== null ? (row.head_commit ?? row.base_commit) : row.ref_name;
   }
   return undefined;
 }
@@ -347,8 +340,8 @@ function firstLine(text: string): string {
   return text.trim().split('\n', 1)[0] ?? '';
 }
 
-function inOtherHands(id: string, { state }: VcsRow): AppError {
-  const why = state === 'archived' ? 'is archived' : `is ${state} in other hands; try again`;
+function inOtherHands(id: string, { state, archived_at: archivedAt }: VcsRow): AppError {
+  const why = archivedAt !== null ? 'is archived' : `is ${state} in other hands; try again`;
   return new AppError('conflict', `The work tree of ${id} ${why}.`, { details: { id, state } });
 }
 

@@ -30,7 +30,7 @@ export interface Worktrees {
   /** Undefined when the task was never started. */
   get(id: string): Promise<TaskVcs | undefined>;
   list(input: VcsListInput): Promise<{ readonly vcs: readonly TaskVcs[]; readonly nextCursor: string | undefined }>;
-  /** Rejects with `conflict` when there is nothing to be compared. */
+  /** Rejects with `not_found` when there is nothing to be compared. */
   diff(id: string, signal: AbortSignal): Promise<TaskDiff>;
 }
 
@@ -67,7 +67,7 @@ export function createWorktrees({ db, vcs }: WorktreesDeps): Worktrees {
 }
 
 function nothingToCompare(id: string, why: string): AppError {
-  return new AppError('conflict', `${id} ${why}, so that there is nothing to be compared.`, { details: { id } });
+  return new AppError('not_found', `${id} ${why}, so that there is nothing to be compared.`);
 }
 
 function idOfCursor(cursor: Optional<string>): string | undefined {

@@ -105,9 +105,11 @@ describe('submit', () => {
 
 describe('archive and delete', () => {
   test.each(['before git', 'after git'])('archiving that died %s is done', async (when) => {
-    const { id, ref, leave, settled, branches } = await setUp();
+    const { id, ref, database, leave, settled, branches } = await setUp();
     await tasks.start(id);
     await tasks.complete(id);
+    await database.query('UPDATE tasks SET archived_at = now() WHERE id = $1', [id]);
+    await database.query('UPDATE task_vcs SET archived_at = now(), worktree_path = NULL WHERE task_id = $1', [id]);
     await leave('archiving');
     if (when === 'after git') await vcs.archive(ref);
     await settled('archived');

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { git, useGitRepos, writeFiles } from '../../support/git-repos.js';
 import { refusal } from '../../support/jobs-client.js';
+import { rest } from '../../support/rest.js';
 import { sharedTestApp } from '../../support/shared-app.js';
 import {
   createTasksClient,
@@ -122,6 +123,43 @@ describe('a task', () => {
     expect(branches()).toEqual(['main', `task/${blocker.id}`]);
     await tasks.setStatus(waiting.id, 'InProgress');
     expect(await refusal(tasks.submit(waiting.id))).toMatchObject({ error: 'invalid_state' });
+  });
+
+  test('is compared while and after it is worked on, and archived when it is done', async () => {
+    const { repo_id, root, add, worktreeOf, branches } = await setUp();
+    const { url } = app.current;
+    const read = (path: string) => rest(url, 'GET', `/api/vcs/${path}`);
+    const { id } = await add();
+    expect((await read(`task/${id}`)).json).toBeNull();
+    expect((await read(`diff/${id}`)).status).toBe(404);
+    await tasks.start(id);
+    writeFiles(await worktreeOf(id), { 'new.txt': 'a line\n' });
+    const change = {
+      path: 'new.txt',
+      status: 'Added',
+      additions: 1,
+      hunks: [{ new_start: 1, lines: [{ kind: 'Add', content: 'a line' }] }],
+    };
+    expect((await read(`diff/${id}`)).json).toMatchObject({ head: null, truncated: false, files: [change] });
+    await tasks.submit(id);
+    const archive = () => rest(url, 'POST', `/api/vcs/task/${id}/archive`);
+    expect((await archive()).json).toMatchObject({ error: 'invalid_state', details: { from: 'InReview' } });
+    await tasks.complete(id);
+    const archived = await archive();
+    expect(archived.json).toMatchObject({
+      task_id: id,
+      worktree_path: null,
+      archived_at: expect.any(String) as string,
+    });
+    expect((await archive()).json).toEqual(archived.json);
+    expect((await read(`task/${id}`)).json).toEqual(archived.json);
+    expect((await read(`task?repo_id=${repo_id}`)).json).toEqual([archived.json]);
+    expect(branches()).toEqual(['main']);
+    expect(git(root, 'worktree', 'list').split('\n')).toHaveLength(1);
+    const { head } = (await read(`diff/${id}`)).json as { head: string };
+    expect((await read(`diff/${id}`)).json).toMatchObject({ head: git(root, 'rev-parse', head), files: [change] });
+    expect(await refusal(tasks.setStatus(id, 'Pending'))).toMatchObject({ error: 'invalid_state' });
+    expect((await expectReduced(tasks, repo_id)).at(-1)).toMatchObject({ type: 'TaskArchived', task_id: id });
   });
 
   test('leaves nothing behind when it is deleted', async () => {
