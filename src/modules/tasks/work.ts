@@ -74,7 +74,7 @@ export interface Work {
   archive(id: string, origin: Origin, keep?: Keep<TaskVcs>): Promise<TaskVcs>;
   /** To be called when deleted tasks have left something. */
   cleanUp(): void;
-  background: Pick<Holds, 'start' | 'stop'>;
+  readonly background: Pick<Holds, 'start' | 'stop'>;
 }
 
 /** A task in hands, for which git is to do something. */
