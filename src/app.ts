@@ -5,11 +5,15 @@ import { checkCollector, gauges, observeCalls, startTracing } from './app/observ
 import { createAudit } from './modules/audit/index.js';
 import { createEventRpc, createEvents } from './modules/events/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
+import { createRepoRpc, createRepos } from './modules/repos/index.js';
+import { createTaskRpc, createTasks, createVcsRpc, createWorktrees } from './modules/tasks/index.js';
 import { auditScope, createTokenRpc, createTokens, grants } from './modules/tokens/index.js';
+import { createVcs } from './modules/vcs/index.js';
 import { createPolicy } from './platform/auth/policy.js';
 import type { Clock } from './platform/clock.js';
 import { createDatabase } from './platform/db/db.js';
 import { createWakeups } from './platform/db/wakeups.js';
+import { createGit } from './platform/git/index.js';
 import { createApiDocs } from './platform/http/api-docs.js';
 import { createHealth } from './platform/http/health.js';
 import { createMetricsRoute } from './platform/http/metrics-route.js';
@@ -121,6 +125,19 @@ async function compose(
     appended,
     localAllowed: isLoopbackHost(config.host) && config.oidcIssuer === undefined,
   });
+  const git = createGit();
+  const repos = createRepos({ db, clock, newId, log, git, appended });
+  const vcs = createVcs({ git, dataDir: config.dataDir });
+  const tasks = createTasks({
+    db,
+    clock,
+    newId,
+    log,
+    appended,
+    vcs,
+    committer: config.committer,
+    pollMs: config.pollInterval,
+  });
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
@@ -141,7 +158,10 @@ async function compose(
   const own = [
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
     createJobRpc(jobs),
+    createRepoRpc(repos),
+    createTaskRpc(tasks),
     createTokenRpc(tokens),
+    createVcsRpc(createWorktrees({ db, vcs }), tasks),
   ];
   const readiness = createReadiness({ db, stopping: lifecycle.stopping });
   const descs = own.map(({ desc }) => desc);
@@ -186,7 +206,15 @@ async function compose(
   const url = await http.listen(config.host, config.port);
 
   // Together: where the database does not answer, each waits for as long as it may.
-  const background = [events, jobs, audit, tokens.recogniser, idempotency, ...(limiter === undefined ? [] : [limiter])];
+  const background = [
+    events,
+    jobs,
+    tasks.background,
+    audit,
+    tokens.recogniser,
+    idempotency,
+    ...(limiter === undefined ? [] : [limiter]),
+  ];
   // Together: where the database does not answer, each waits for as long as it may.
   lifecycle.onStop('background work', async () => void (await Promise.all(background.map((part) => part.stop()))));
   lifecycle.onStop('http', () => http.close(config.shutdownGrace));

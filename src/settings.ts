@@ -29,8 +29,16 @@ export const serverSettings = {
     flag: 'data-dir',
     value: 'DIR',
     fallback: '.muster',
-    help: 'Where the embedded database lives. One server at a time.',
+    help: 'Where the embedded database and the work trees of tasks live. One server at a time has the database.',
     parse: parse.text,
+  }),
+  committer: setting({
+    env: 'MUSTER_COMMITTER',
+    flag: 'committer',
+    value: 'NAME <EMAIL>',
+    fallback: 'Muster <muster@localhost>',
+    help: 'Who commits what tasks are submitted with.',
+    parse: parsePerson,
   }),
   databaseUrl: setting({
     env: 'DATABASE_URL',
@@ -235,3 +243,9 @@ export const serverSettings = {
 } as const;
 
 export type ServerConfig = Values<typeof serverSettings>;
+
+function parsePerson(text: string): { readonly name: string; readonly email: string } {
+  const [, name = '', email = ''] = /^([^<>]*[^<>\s])\s*<([^<>\s]+)>$/.exec(text.trim()) ?? [];
+  if (name === '' || email === '') throw new Error('is no name and address such as "A Name <name@example.org>"');
+  return { name, email };
+}

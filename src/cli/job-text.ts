@@ -23,6 +23,14 @@ export interface ShownJob {
 
 export const priorities = ['urgent', 'high', 'normal', 'low'] as const;
 
+/** A word, or 0 to 3. Throws an Error that says so. */
+export function parsePriority(text: string): number {
+  const index = (priorities as readonly string[]).indexOf(text);
+  if (index >= 0) return index;
+  if (!/^[0-3]$/.test(text)) throw new Error(`is none of ${priorities.join(', ')} and not 0 to 3`);
+  return Number(text);
+}
+
 export function shownJob(job: Job): ShownJob {
   return restShape(JobSchema, job) as unknown as ShownJob;
 }

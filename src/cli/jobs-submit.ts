@@ -8,7 +8,7 @@ import { command } from './command.js';
 import { exitCodes, UsageError } from './errors.js';
 import { optional, toggle } from './flags.js';
 import { restShape } from './job-json.js';
-import { priorities } from './job-text.js';
+import { parsePriority, priorities } from './job-text.js';
 import { watch, watchAbout } from './jobs-watch.js';
 import { stdout } from './output.js';
 import { urlFlag, withClient } from './server-access.js';
@@ -98,13 +98,6 @@ function readPayload(file: string): { readonly value: Json } {
   } catch (error) {
     throw new UsageError(`--payload-file: '${file}' ${messageOf(error)}`, error);
   }
-}
-
-function parsePriority(text: string): number {
-  const index = (priorities as readonly string[]).indexOf(text);
-  if (index >= 0) return index;
-  if (!/^[0-3]$/.test(text)) throw new Error(`is none of ${priorities.join(', ')} and not 0 to 3`);
-  return Number(text);
 }
 
 const rfc3339 = /^\d{4}-\d{2}-(\d{2})[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})$/;

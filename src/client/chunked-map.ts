@@ -48,6 +48,18 @@ export class ChunkedMap<V> implements ReadonlyMap<string, V> {
     return new ChunkedMap(this.#chunks.toSpliced(place, 1, ...changed), isThere ? this.size : this.size + 1);
   }
 
+  /** The same map, but without this key. */
+  without(key: string): ChunkedMap<V> {
+    const place = this.#placeOf(key);
+    const chunk: Chunk<V> = this.#chunks[place] ?? emptyChunk;
+    const index = countUpTo(chunk.keys, key) - 1;
+    if (chunk.keys[index] !== key) return this;
+    const rest = { keys: chunk.keys.toSpliced(index, 1), values: chunk.values.toSpliced(index, 1) };
+    // An empty chunk would have no first key to be found by.
+    const left = rest.keys.length === 0 ? [] : [rest];
+    return new ChunkedMap(this.#chunks.toSpliced(place, 1, ...left), this.size - 1);
+  }
+
   *entries(): Generator<[string, V], undefined> {
     for (const { keys, values } of this.#chunks) {
       // As many as there are keys, so each is there.

@@ -2,6 +2,9 @@ import { type Client, createClient, type Interceptor, type Transport } from '@co
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { EventService } from '../../gen/muster/v1/events_pb.js';
 import { JobService } from '../../gen/muster/v1/jobs_pb.js';
+import { RepoService } from '../../gen/muster/v1/repos_pb.js';
+import { VcsService } from '../../gen/muster/v1/vcs_pb.js';
+import { TaskService } from '../../gen/muster/v1/tasks_pb.js';
 import { TokenService } from '../../gen/muster/v1/tokens_pb.js';
 import { AppError } from '../errors.js';
 import { binaryReadOptions, jsonReadOptions } from '../platform/rpc/limits.js';
@@ -24,6 +27,9 @@ export interface MusterClient {
   readonly jobs: Client<typeof JobService>;
   readonly events: Client<typeof EventService>;
   readonly tokens: Client<typeof TokenService>;
+  readonly repos: Client<typeof RepoService>;
+  readonly tasks: Client<typeof TaskService>;
+  readonly vcs: Client<typeof VcsService>;
   /** Ends the connection and every call on it. */
   close(): void;
 }
@@ -44,6 +50,9 @@ export function createMusterClient(options: MusterClientOptions = {}): MusterCli
     jobs: createClient(JobService, transport),
     events: createClient(EventService, transport),
     tokens: createClient(TokenService, transport),
+    repos: createClient(RepoService, transport),
+    tasks: createClient(TaskService, transport),
+    vcs: createClient(VcsService, transport),
     close: () => session.close(),
   };
 }

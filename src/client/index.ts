@@ -22,6 +22,7 @@ export {
   reduceEvent,
   reduceEvents,
 } from './reduce-events.js';
+export { isEffectivelyBlocked, type TaskRow } from './reduce-tasks.js';
 export type { JobContext, JobHandler } from './slots.js';
 export { createWorker, type StopOptions, type Worker, type WorkerOptions } from './worker.js';
 export { jsonOf, valueOf } from '../platform/rpc/codec.js';
@@ -30,4 +31,7 @@ export type { Json } from '../platform/json.js';
 export * from '../../gen/muster/v1/errors_pb.js';
 export * from '../../gen/muster/v1/events_pb.js';
 export * from '../../gen/muster/v1/jobs_pb.js';
+export * from '../../gen/muster/v1/repos_pb.js';
+export * from '../../gen/muster/v1/tasks_pb.js';
+export * from '../../gen/muster/v1/vcs_pb.js';
 export * from '../../gen/muster/v1/tokens_pb.js';

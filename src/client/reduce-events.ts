@@ -1,24 +1,9 @@
 import type { Json } from '../platform/json.js';
 import { ChunkedMap } from './chunked-map.js';
+import type { LedgerEvent } from './event-json.js';
+import { type TaskRow, tasksAfter } from './reduce-tasks.js';
 
-/** An event as REST prints it, in answers and as the data of server-sent events. */
-export interface LedgerEvent {
-  readonly id: string;
-  readonly seq: number;
-  /** RFC 3339, in UTC. */
-  readonly at: string;
-  readonly type: string;
-  readonly source: string;
-  readonly actor: { readonly kind: string; readonly id: string };
-  readonly correlation_id: string | null;
-  readonly task_id: string | null;
-  readonly review_id: string | null;
-  readonly repo_id: string | null;
-  readonly session_id: string | null;
-  readonly job_id: string | null;
-  /** The fields that have changed, as they are now. */
-  readonly payload: { readonly [field: string]: Json };
-}
+export type { LedgerEvent };
 
 /**
  * A job as REST prints it, without its payload, result and progress, which the ledger does not carry. What no event has told
@@ -47,6 +32,8 @@ export interface LedgerState {
   readonly seq: number;
   /** By id, which is the order in which they were submitted. */
   readonly jobs: ChunkedMap<JobRow>;
+  /** By id, which is the order in which those of a kind were created. Deleted ones are gone. */
+  readonly tasks: ChunkedMap<TaskRow>;
   readonly filtered: boolean;
 }
 
@@ -69,7 +56,7 @@ export class LedgerGap extends Error {
 
 /** Before any event. The first one may have any seq; jobs that are older than it get rows that are known in part. */
 export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}): LedgerState {
-  return { seq: 0, jobs: ChunkedMap.empty(), filtered };
+  return { seq: 0, jobs: ChunkedMap.empty(), tasks: ChunkedMap.empty(), filtered };
 }
 
 /**
@@ -83,7 +70,7 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
   if (seq <= state.seq) return state;
   const begun = state.seq > 0;
   if (begun && !state.filtered && seq > state.seq + 1) throw new LedgerGap(state.seq, seq);
-  return { ...state, seq, jobs: jobsAfter(state.jobs, event) };
+  return { ...state, seq, jobs: jobsAfter(state.jobs, event), tasks: tasksAfter(state.tasks, event) };
 }
 
 /** The same for several, in the order of seq. When one of them throws, none was reduced. */

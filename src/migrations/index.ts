@@ -4,6 +4,20 @@ import { events } from './0002-events.js';
 import { access } from './0003-access.js';
 import { rateLimits } from './0004-rate-limits.js';
 import { idempotency } from './0005-idempotency.js';
+import { repos } from './0006-repos.js';
+import { tasks } from './0007-tasks.js';
+import { reviews } from './0008-reviews.js';
+import { taskVcs } from './0009-task-vcs.js';
 
 /** Every step of the schema, oldest first. */
-export const migrations: readonly Migration[] = [jobs, events, access, rateLimits, idempotency];
+export const migrations: readonly Migration[] = [
+  jobs,
+  events,
+  access,
+  rateLimits,
+  idempotency,
+  repos,
+  tasks,
+  reviews,
+  taskVcs,
+];

@@ -8,6 +8,7 @@ import { ServerReflection as ServerReflectionAlpha } from '../../gen/grpc/reflec
 import { type Route, routesOf } from '../../src/platform/http/gateway/routes.js';
 import type { Plain } from '../../src/platform/rpc/codec.js';
 import { declaredServices, declaredStubs } from '../support/declared-services.js';
+import { useGitRepos } from '../support/git-repos.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { bearer, makeToken, type TestToken } from './support/tokens.js';
@@ -18,6 +19,7 @@ import { ways } from './support/ways.js';
  * from the proto files. Whoever is not let in hears so in every way, and nothing is changed by it.
  */
 const app = sharedTestApp();
+const repos = useGitRepos();
 
 const letIn: ReadonlyMap<string, readonly string[]> = new Map(
   readFileSync(new URL('roles.tsv', import.meta.url), 'utf8')
@@ -84,6 +86,15 @@ beforeAll(async () => {
     lease_token: string;
   }[];
   await rest(current.url, 'POST', '/v1/jobs', { kind: 'waiting' }, own);
+  const worked = ((await rest(current.url, 'POST', '/api/repos', { path: repos.repo() }, own)).json as { id: string })
+    .id;
+  const repo = (await rest(current.url, 'POST', '/api/repos', { path: repos.repo() }, own)).json as { id: string };
+  const addTask = async (): Promise<string> => {
+    const input = { repo_id: worked, kind: 'Task', description: 'd' };
+    return ((await rest(current.url, 'POST', '/api/tasks', input, own)).json as { id: string }).id;
+  };
+  const [task, blocker, blocked] = [await addTask(), await addTask(), await addTask()];
+  await rest(current.url, 'POST', `/api/tasks/${blocked}/block`, { blocker_id: blocker }, own);
   const report = { id: held?.id, leaseToken: held?.lease_token };
   effective = {
     CreateJob: { kind: 'new' },
@@ -93,6 +104,20 @@ beforeAll(async () => {
     CompleteJob: report,
     FailJob: { ...report, error: { code: 'x', message: '' } },
     Work: { start: { workerId: 'w', kinds: ['waiting'], capacity: 1, leaseSec: 60 } },
+    RegisterRepo: { path: repos.repo() },
+    UnregisterRepo: { id: repo.id },
+    CreateTask: { repoId: worked, kind: 'Task', description: 'd', blockedBy: [] },
+    UpdateTask: { id: task, priority: 0 },
+    DeleteTask: { id: task },
+    StartTask: { id: task },
+    SubmitTask: { id: task },
+    ClaimNextTask: { repoId: worked },
+    CancelTask: { id: task },
+    ArchiveTask: { id: task },
+    ForceCompleteTask: { id: task },
+    SetTaskStatus: { id: task, status: 'InProgress' },
+    BlockTask: { id: task, blockerId: blocker },
+    UnblockTask: { id: blocked, blockerId: blocker },
     CreateToken: { role: 'viewer', name: 'n', capabilities: [] },
     RevokeToken: { id: human.id },
     CreateTicket: {},

@@ -365,7 +365,7 @@ test('a request whose head never ends is given up', async () => {
       maxConcurrentStreams: 1,
       requestTimeoutMs: 200,
       connectionLimit: undefined,
-    maxInFlightBytes: 64 * 1024 * 1024,
+      maxInFlightBytes: 64 * 1024 * 1024,
     },
     () => undefined,
     { onStream: () => false, onWebSocket: () => false, streamingOf: () => 'none', onLate: () => undefined },

@@ -29,6 +29,7 @@ const bad: Readonly<Record<keyof typeof serverSettings, readonly string[]>> = {
   port: ['65536', '-1', '80.5', 'http', '1e3', ' 80'],
   // Any name can be a directory's; those that cannot be used are refused by the file system.
   dataDir: [],
+  committer: ['me', 'me@example.org', '<me@example.org>', 'Me <>'],
   databaseUrl: ['nonsense', 'mysql://localhost/muster', 'postgres://localhost:port/muster', 'postgres:/muster'],
   logLevel: ['loud', 'INFO'],
   allowedHosts: [],

@@ -17,10 +17,18 @@ export interface Recording {
 /** These say nothing of the API, or differ from call to call. */
 const boring = new Set(['connection', 'content-length', 'date', 'keep-alive']);
 
-/** Records calls as a user sees them. Ids, lease tokens and cursors are numbered in order of appearance; times are kept. */
-export function startRecording(url: string): Recording {
+/**
+ * Records calls as a user sees them. Ids, lease tokens and cursors are numbered in order of appearance; times are kept. `places` says
+ * what to call paths of this run.
+ */
+export function startRecording(url: string, places: Readonly<Record<string, string>> = {}): Recording {
   const parts: string[] = [];
-  const normalise = createNormaliser();
+  const named = createNormaliser();
+  const normalise = (text: string): string =>
+    Object.entries(places).reduce(
+      (rest, [place, name]) => rest.replaceAll(place, name).replaceAll(encodeURIComponent(place), name),
+      named(text),
+    );
   return {
     async call(title, method, path, body, headers = {}) {
       const answer = await rest(url, method, path, body, { 'x-correlation-id': 'golden-1', ...headers });
@@ -52,6 +60,10 @@ const patterns: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ['cursor', /(?<=cursor=|cursor":")[A-Za-z0-9_-]{20,}/g],
   ['lease', /(?<=lease_token":")[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g],
   ['uuid', /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g],
+  ['milestone', /ms_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['task', /task_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['subtask', /sub_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['repo', /repo_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['job', /job_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
 ];
 

@@ -1,4 +1,13 @@
 export { type Appended, type EventType, type Origin, originOf, systemOrigin } from './events.js';
 export { createEventRpc } from './rpc.js';
 export { createEvents, type Events, type EventsDeps } from './service.js';
-export { appendEach, appendEvents, appendMany, appendSame, type Change, originParams } from './store-append.js';
+export {
+  appendEach,
+  appendEvents,
+  appendMany,
+  appendOriginated,
+  appendSame,
+  type Change,
+  type OriginatedChange,
+  originParams,
+} from './store-append.js';

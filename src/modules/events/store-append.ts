@@ -88,13 +88,17 @@ export interface Change {
   readonly restricted?: boolean | undefined;
 }
 
+/** A change and who made it. */
+export type OriginatedChange = Change & { readonly origin: Origin };
+
 const append: Statement = {
   name: 'events_append',
   text: `INSERT INTO events_new (count, ${columns}, task_id, review_id, repo_id, session_id, job_ids, payload, restricted)
-    SELECT 1, $1, c.type, $2, $3, $4, $5, c.task_id, c.review_id, c.repo_id, c.session_id,
+    SELECT 1, $1, c.type, c.source, c.actor_kind, c.actor_id, c.correlation_id, c.task_id, c.review_id, c.repo_id, c.session_id,
       CASE WHEN c.job_id IS NOT NULL THEN ARRAY[c.job_id] END, c.payload::json, c.restricted
-    FROM unnest($6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[])
-      WITH ORDINALITY AS c (type, task_id, review_id, repo_id, session_id, job_id, payload, restricted, n)
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+      $12::text[], $13::boolean[]) WITH ORDINALITY
+      AS c (type, source, actor_kind, actor_id, correlation_id, task_id, review_id, repo_id, session_id, job_id, payload, restricted, n)
     ORDER BY c.n`,
 };
 
@@ -102,16 +106,24 @@ const append: Statement = {
  * Records changes that do not come by the thousand, in the transaction that makes them and after the rows have been changed.
  * They keep their order.
  */
-export async function appendEvents(tx: Tx, origin: Origin, at: Date, changes: readonly Change[]): Promise<void> {
+export function appendEvents(tx: Tx, origin: Origin, at: Date, changes: readonly Change[]): Promise<void> {
+  return appendOriginated(
+    tx,
+    at,
+    changes.map((change) => ({ ...change, origin })),
+  );
+}
+
+/** The same for what several callers have changed. */
+export async function appendOriginated(tx: Tx, at: Date, changes: readonly OriginatedChange[]): Promise<void> {
   if (changes.length === 0) return;
-  const { source, actor, correlationId } = origin;
   await tx.query(append, [
     at.toISOString(),
-    source,
-    actor.kind,
-    actor.id,
-    correlationId ?? null,
     changes.map(({ type }) => type),
+    changes.map(({ origin }) => origin.source),
+    changes.map(({ origin }) => origin.actor.kind),
+    changes.map(({ origin }) => origin.actor.id),
+    changes.map(({ origin }) => origin.correlationId ?? null),
     changes.map(({ taskId }) => taskId ?? null),
     changes.map(({ reviewId }) => reviewId ?? null),
     changes.map(({ repoId }) => repoId ?? null),

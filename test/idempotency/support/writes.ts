@@ -2,7 +2,10 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import { routesOf } from '../../../src/platform/http/gateway/routes.js';
 import { enumWords } from '../../../src/platform/rpc/words.js';
 import { declaredStubs } from '../../support/declared-services.js';
+import { useGitRepos } from '../../support/git-repos.js';
 import { rest, type RestAnswer } from '../../support/rest.js';
+
+const repos = useGitRepos();
 
 /** A request as REST has it, its path's fields included: snake_case, documented words. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -28,6 +31,41 @@ export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>
     error: { code: 'boom', message: 'It broke.' },
     retryable: true,
   }),
+  'RepoService/RegisterRepo': async () => ({ path: repos.repo(), name: 'É', default_branch: 'main' }),
+  'RepoService/UnregisterRepo': async (caller) => ({
+    id: (await caller.post<{ id: string }>('/api/repos', { path: repos.repo() })).id,
+  }),
+  'TaskService/CreateTask': async (caller) => {
+    const { id, repo_id } = await added(caller);
+    return { repo_id, kind: 'Task', description: 'É', context: 'c', priority: 1, blocked_by: [id] };
+  },
+  'TaskService/UpdateTask': async (caller) => ({ id: (await added(caller)).id, description: 'É', priority: 0 }),
+  'TaskService/DeleteTask': async (caller) => ({ id: (await added(caller)).id }),
+  'TaskService/StartTask': async (caller) => ({ id: (await added(caller)).id }),
+  'TaskService/SubmitTask': async (caller) => {
+    const { id } = await added(caller);
+    await caller.post(`/api/tasks/${id}/start`, {});
+    return { id, message: 'É', allow_empty: true };
+  },
+  'TaskService/ClaimNextTask': async (caller) => ({ repo_id: (await added(caller)).repo_id }),
+  'TaskService/CancelTask': async (caller) => ({ id: (await added(caller)).id }),
+  'TaskService/ForceCompleteTask': async (caller) => ({ id: (await added(caller)).id }),
+  'TaskService/SetTaskStatus': async (caller) => ({ id: (await added(caller)).id, status: 'InProgress' }),
+  'TaskService/BlockTask': async (caller) => {
+    const [task, blocker] = [await added(caller), await added(caller)];
+    return { id: task.id, blocker_id: blocker.id };
+  },
+  'TaskService/UnblockTask': async (caller) => {
+    const blocker = await added(caller);
+    const task = await added(caller, { blocked_by: [blocker.id] });
+    return { id: task.id, blocker_id: blocker.id };
+  },
+  'VcsService/ArchiveTask': async (caller) => {
+    const { id } = await added(caller);
+    await caller.post(`/api/tasks/${id}/start`, {});
+    await caller.post(`/api/tasks/${id}/cancel`, {});
+    return { id };
+  },
   'TokenService/CreateToken': async () => ({ role: 'worker', name: 'w', expires_at: '2099-01-01T00:00:00Z' }),
   'TokenService/RevokeToken': async (caller) => ({
     id: (await caller.post<{ id: string }>('/api/tokens', { role: 'viewer', name: 'v' })).id,
@@ -50,6 +88,16 @@ async function claimed(caller: Caller): Promise<{ id: string; lease_token: strin
   });
   const [{ id, lease_token } = { id: '', lease_token: '' }] = jobs;
   return { id, lease_token };
+}
+
+/** One repository for the tasks of each server's database. */
+const repoAt = new Map<Caller, Promise<{ id: string }>>();
+
+async function added(caller: Caller, more: Fields = {}): Promise<{ id: string; repo_id: string }> {
+  const known = repoAt.get(caller) ?? caller.post<{ id: string }>('/api/repos', { path: repos.repo() });
+  repoAt.set(caller, known);
+  const { id: repo_id } = await known;
+  return caller.post('/api/tasks', { repo_id, kind: 'Task', description: 'Do it.', ...more });
 }
 
 /** Somebody with the first token of this server's database. */

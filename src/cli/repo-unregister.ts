@@ -1,0 +1,19 @@
+import { command } from './command.js';
+import { exitCodes } from './errors.js';
+import { jsonFlag } from './jobs-get.js';
+import { stdout } from './output.js';
+import { repoNamed } from './repo-text.js';
+import { urlFlag, withClient } from './server-access.js';
+
+export const repoUnregisterCommand = command({
+  positionals: ['ID|PATH'],
+  flags: { json: jsonFlag, url: urlFlag },
+  about: 'Refused while the repository has tasks.',
+  run: ({ url, json }, [named = '']) =>
+    withClient(url, async (client) => {
+      const { id } = await repoNamed(client, named);
+      const { ok } = await client.repos.unregisterRepo({ id });
+      stdout.line(json ? JSON.stringify({ ok }) : `${id} is unregistered`);
+      return exitCodes.ok;
+    }),
+});

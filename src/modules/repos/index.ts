@@ -1,0 +1,3 @@
+export type { Repo } from './repos.js';
+export { createRepoRpc } from './rpc.js';
+export { createRepos, getRepo, lockRepo, type Repos, type ReposDeps } from './service.js';

@@ -1,0 +1,154 @@
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { AppError, invalidField } from '../../errors.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Db, Queries, Tx } from '../../platform/db/db.js';
+import { type Git, inspectRepository, listBranches } from '../../platform/git/index.js';
+import type { Keep } from '../../platform/idempotency/keep.js';
+import { isId, type NewId } from '../../platform/ids.js';
+import type { Log } from '../../platform/log.js';
+import { type Appended, appendEvents, type Origin } from '../events/index.js';
+import { checkPath, defaultBranchOf, nameOf, type RegisterInput, type Repo } from './repos.js';
+import { findRepo, findRepoByPath, holdRepo, insertRepo, listRepos, referrerOf, removeRepo } from './store.js';
+
+export interface ReposDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly log: Log;
+  readonly git: Git;
+  /** Called after a commit with events in it. */
+  readonly appended: Appended;
+}
+
+type Optional<T> = T | null | undefined;
+
+export interface ListInput {
+  readonly limit?: Optional<number>;
+  readonly cursor?: Optional<string>;
+}
+
+/** The use cases of repositories. Everything rejects with AppErrors that name the field at fault. */
+export interface Repos {
+  register(input: RegisterInput, origin: Origin, keep?: Keep<Repo>): Promise<Repo>;
+  /** Rejects with `not_found`. */
+  get(id: string): Promise<Repo>;
+  byPath(path: string): Promise<Repo | undefined>;
+  list(input: ListInput): Promise<{ readonly repos: readonly Repo[]; readonly nextCursor: string | undefined }>;
+  /** Rejects with `conflict` while something refers to it by a foreign key. */
+  unregister(id: string, origin: Origin, keep?: Keep<void>): Promise<void>;
+}
+
+/** For other modules: reads a repository; undefined for an id that is unknown or malformed. */
+export async function getRepo(on: Queries, id: string): Promise<Repo | undefined> {
+  return isId('repo', id) ? findRepo(on, id) : undefined;
+}
+
+/**
+ * For other modules: the same, and keeps it registered until the transaction ends. Whoever adds a row that refers to it needs no
+ * more: the foreign key keeps it from then on.
+ */
+export async function lockRepo(tx: Tx, id: string): Promise<Repo | undefined> {
+  return isId('repo', id) ? holdRepo(tx, id) : undefined;
+}
+
+export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps): Repos {
+  async function get(id: string): Promise<Repo> {
+    const repo = await getRepo(db, id);
+    if (repo === undefined) throw unknownRepo(id);
+    return repo;
+  }
+
+  return {
+    async register(input, origin, keep) {
+      const now = clock.now();
+      const repo: Repo = { ...(await newRepo(git, input)), id: newId('repo'), createdAt: now, updatedAt: now };
+      await db.transaction(async (tx) => {
+        await addRepo(tx, repo);
+        const { id, path, name, vcsType, defaultBranch } = repo;
+        const payload = { path, name, vcs_type: vcsType, default_branch: defaultBranch, created_at: now };
+        await appendEvents(tx, origin, now, [{ type: 'RepoRegistered', repoId: id, payload }]);
+        await keep?.(tx, repo);
+      });
+      log.info('repo_registered', { corr_id: origin.correlationId, repo_id: repo.id });
+      appended('RepoRegistered', 1);
+      return repo;
+    },
+    get,
+    async byPath(path) {
+      checkPath(path);
+      // A repository that has been moved away is still known by its path.
+      return findRepoByPath(db, await realpath(path).catch(() => resolve(path)));
+    },
+    async list({ limit, cursor }) {
+      const most = limit ?? 50;
+      if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
+      const found = await listRepos(db, most + 1, idOfCursor(cursor));
+      const repos = found.slice(0, most);
+      const last = found.length > most ? repos.at(-1) : undefined;
+      return { repos, nextCursor: last && Buffer.from(last.id).toString('base64url') };
+    },
+    async unregister(id, origin, keep) {
+      const now = clock.now();
+      const remove = async (tx: Tx): Promise<boolean> => {
+        const repo = await removeRepo(tx, id);
+        if (repo === undefined) return false;
+        const payload = { path: repo.path, name: repo.name };
+        await appendEvents(tx, origin, now, [{ type: 'RepoUnregistered', repoId: id, payload }]);
+        await keep?.(tx, undefined);
+
+        return true;
+      };
+      const removed = isId('repo', id) && (await removing(id, () => db.transaction(remove)));
+      if (!removed) throw unknownRepo(id);
+      log.info('repo_unregistered', { corr_id: origin.correlationId, repo_id: id });
+      appended('RepoUnregistered', 1);
+    },
+  };
+}
+
+/** What is at the path, in our words. Throws `invalid_request` naming the field. */
+async function newRepo(git: Git, input: RegisterInput): Promise<Omit<Repo, 'id' | 'createdAt' | 'updatedAt'>> {
+  checkPath(input.path);
+  const found = await inspectRepository(git, input.path);
+  if (found.kind === 'refused') throw invalidField('path', found.why);
+  const { root, gitDir, headBranch } = found.repository;
+  const defaultBranch = defaultBranchOf(input, { head: headBranch, all: await listBranches(gitDir) });
+  return { path: root, name: nameOf(input, root), vcsType: 'Git', defaultBranch };
+}
+
+/** Throws `conflict` with the id under which the path is registered already. */
+async function addRepo(tx: Tx, repo: Repo): Promise<void> {
+  while (!(await insertRepo(tx, repo))) {
+    const known = await findRepoByPath(tx, repo.path);
+    // Else it was removed in between, and can be added now.
+    if (known === undefined) continue;
+    throw new AppError('conflict', `${repo.path} is registered already, as ${known.id}.`, {
+      details: { field: 'path', id: known.id },
+    });
+  }
+}
+
+async function removing<T>(id: string, remove: () => Promise<T>): Promise<T> {
+  try {
+    return await remove();
+  } catch (error) {
+    const referrer = referrerOf(error);
+    if (referrer === undefined) throw error;
+    throw new AppError('conflict', `${id} still has ${referrer}; delete them first.`, {
+      details: { id, used_by: referrer },
+      cause: error,
+    });
+  }
+}
+
+function unknownRepo(id: string): AppError {
+  return new AppError('not_found', `There is no repository ${id}.`);
+}
+
+function idOfCursor(cursor: Optional<string>): string | undefined {
+  if (cursor === undefined || cursor === null) return undefined;
+  const id = Buffer.from(cursor, 'base64url').toString();
+  if (!isId('repo', id)) throw invalidField('cursor', 'is none of ours');
+  return id;
+}

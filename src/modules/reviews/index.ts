@@ -1,0 +1,3 @@
+export type { Review } from './reviews.js';
+export { endReviews, openReview } from './service.js';
+export { findOpenReviews } from './store.js';

@@ -1,0 +1,73 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../../platform/clock.js';
+import type { Db } from '../../platform/db/db.js';
+import type { Log } from '../../platform/log.js';
+import { createLoop, type Loop } from '../../platform/loop.js';
+import { type Hold, renewHold, takeOverOne, type VcsRow } from './store-vcs.js';
+
+export interface HoldsDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly pollMs: number;
+  /** Heals what somebody has left who had the row in hands; it is in ours now. Repeated when it fails. */
+  readonly heal: (row: VcsRow, hold: Hold) => Promise<void>;
+}
+
+/** Who has the branch and work tree of a task in hands, while git is at work on them and no transaction can be open. */
+export interface Holds {
+  /** A hold to be written down, and until when it holds unless it is renewed. */
+  create(taskId: string): Hold & { readonly until: Date };
+  /** Runs `work` with the hold renewed all the time. `signal` aborts when it has been lost. */
+  keep<T>(hold: Hold, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  /** Looks at once whether there is something to be healed. */
+  wake(): void;
+  start(): void;
+  stop(): Promise<void>;
+}
+
+/** After so long without renewal a holder counts as dead. */
+export const holdMs = 10_000;
+
+export function createHolds({ db, clock, log, pollMs, heal }: HoldsDeps): Holds {
+  const until = (): Date => new Date(clock.now().getTime() + holdMs);
+
+  async function keep<T>(hold: Hold, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const lost = new AbortController();
+    const renewing = setInterval(() => {
+      renewHold(db, hold, until()).then(
+        (held) => held || lost.abort(),
+        (error: unknown) => log.warn('hold_not_renewed', { task_id: hold.taskId, error }),
+      );
+    }, holdMs / 4);
+    try {
+      return await work(lost.signal);
+    } finally {
+      clearInterval(renewing);
+    }
+  }
+
+  const loop: Loop = createLoop({
+    name: 'holds',
+    log,
+    intervalMs: pollMs,
+    async run() {
+      for (;;) {
+        const holder = randomUUID();
+        const row = await takeOverOne(db, holder, clock.now(), until());
+        if (row === undefined) return;
+        const hold = { taskId: row.task_id, holder };
+        await keep(hold, () => heal(row, hold));
+        log.info('work_healed', { task_id: row.task_id, repo_id: row.repo_id, state: row.state });
+      }
+    },
+  });
+
+  return {
+    create: (taskId) => ({ taskId, holder: randomUUID(), until: until() }),
+    keep,
+    wake: () => loop.wake(),
+    start: () => loop.start(),
+    stop: () => loop.stop(),
+  };
+}

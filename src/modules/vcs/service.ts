@@ -1,0 +1,191 @@
+import { AppError } from '../../errors.js';
+import {
+  commitAll,
+  createViews,
+  type Diff,
+  diffCommits,
+  diffWorkTree,
+  type Git,
+  isObjectId,
+  listBranches,
+  listWorkTrees,
+  makeWorkTree,
+  type Person,
+  readRef,
+  removeWorkTree,
+  type WorkTree,
+} from '../../platform/git/index.js';
+import { createBranch, isAncestor, resolveCommit, retireBranch } from './branches.js';
+import { createVcsHome } from './home.js';
+import {
+  branchOf,
+  branchRef,
+  checkBase,
+  checkMessage,
+  checkPerson,
+  checkTaskId,
+  isTaskId,
+  noCommitYet,
+  nothingToSubmit,
+  type Prepared,
+  type TaskRef,
+  type TaskRepo,
+  unknownBase,
+  writtenPlaces,
+} from './vcs.js';
+
+export interface VcsDeps {
+  readonly git: Git;
+  readonly dataDir: string;
+}
+
+export interface PrepareInput extends TaskRef {
+  /** A commit, a branch or a tag; default: the head of the repository's default branch. */
+  readonly base?: string | undefined;
+  /**
+   * Nobody has been told of a work tree of this task yet. Then what an attempt has left that died is done away with when it began
+   * elsewhere; its commits, if any, stay reachable. For a caller who alone may start the task.
+   */
+  readonly fresh?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CommitWorkInput extends TaskRef {
+  /** Where the task began. */
+  readonly baseCommit: string;
+  readonly message: string;
+  readonly author: Person;
+  readonly committer: Person;
+  /** Else `nothing_to_submit` when the branch is still where it began. */
+  readonly allowEmpty?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DiffInput extends TaskRef {
+  readonly baseCommit: string;
+  /** Undefined: what is in the work tree, committed or not. */
+  readonly headCommit: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Branches and work trees of tasks. It knows no state but git's: every one of these can be repeated after a death at any point,
+ * and be called by several servers at a time, and comes to the same.
+ */
+export interface Vcs {
+  /**
+   * Makes branch and work tree, or what is missing of them. `invalid_request` naming `base` when there is no such commit, `conflict`
+   * when the repository has none yet, when it cannot be used any more, or when the branch has begun elsewhere.
+   */
+  prepare(input: PrepareInput): Promise<Prepared>;
+  /**
+   * Commits all that is in the work tree, and answers the branch's head. `nothing_to_submit` when that is still the base;
+   * `conflict` when the work tree is gone, is on another branch, or has a repository of its own in it.
+   */
+  commit(input: CommitWorkInput): Promise<{ readonly headCommit: string }>;
+  diff(input: DiffInput): Promise<Diff>;
+  /** Removes work tree and branch, and keeps what was committed. Answers the branch's last head; undefined when there was none. */
+  archive(task: TaskRef): Promise<{ readonly headCommit: string | undefined }>;
+  /** Where the branch is; undefined when there is none. */
+  head(task: TaskRef): Promise<string | undefined>;
+  /**
+   * The ids of all tasks of which there is a branch, a work tree, or a part of one, for whoever makes sure after a crash that none is
+   * there without its task.
+   */
+  tasks(repo: TaskRepo): Promise<readonly string[]>;
+}
+
+export function createVcs({ git, dataDir }: VcsDeps): Vcs {
+  const home = createVcsHome(dataDir);
+  const views = createViews({ git, home: home.views, written: writtenPlaces });
+
+  async function open({ repo, taskId }: TaskRef): Promise<WorkTree> {
+    checkTaskId(taskId);
+    const [view, folder] = await Promise.all([views.open(repo.path), home.worktree(repo.id, taskId)]);
+    return { view, name: taskId, path: folder, branch: branchRef(taskId) };
+  }
+
+  async function archive(task: TaskRef): Promise<{ readonly headCommit: string | undefined }> {
+    const tree = await open(task);
+    // First what cannot be made again: the commits are kept before anything goes.
+    const headCommit = await retireBranch(tree.view, task.taskId);
+    await removeWorkTree(tree);
+    return { headCommit };
+  }
+
+  /** Makes sure of the branch; answers where it is. */
+  async function branch(tree: WorkTree, input: PrepareInput, baseCommit: string): Promise<string> {
+    const { view } = tree;
+    const { gitDir } = view.repository;
+    const at = (await readRef(gitDir, tree.branch)) ?? (await createBranch(view, tree.branch, baseCommit));
+    if (at === baseCommit) return at;
+    if (input.fresh === true) {
+      await archive(input);
+      return createBranch(view, tree.branch, baseCommit);
+    }
+    if (await isAncestor(view, baseCommit, at)) return at;
+    throw new AppError('conflict', `${branchOf(input.taskId)} is at ${at}, which does not come from ${baseCommit}.`, {
+      details: { branch: branchOf(input.taskId), head: at, base: baseCommit },
+    });
+  }
+
+  return {
+    async prepare(input) {
+      const tree = await open(input);
+      const baseCommit = await baseOf(tree, input.repo, input.base);
+      const headCommit = await branch(tree, input, baseCommit);
+      await makeWorkTree(tree, input.signal);
+      return { branch: branchOf(input.taskId), baseCommit, headCommit, worktreePath: tree.path };
+    },
+    async commit({ baseCommit, allowEmpty, signal, ...input }) {
+      const tree = await open(input);
+      const headCommit = await commitAll(tree, {
+        message: checkMessage(input.message),
+        author: checkPerson('author', input.author),
+        committer: checkPerson('committer', input.committer),
+        signal,
+      });
+      if (headCommit === baseCommit && allowEmpty !== true) throw nothingToSubmit(branchOf(input.taskId));
+      return { headCommit };
+    },
+    async diff({ baseCommit, headCommit, signal, ...task }) {
+      const tree = await open(task);
+      if (headCommit === undefined) return diffWorkTree(tree, baseCommit, signal);
+      return diffCommits(tree.view, baseCommit, headCommit, signal);
+    },
+    archive,
+    async head(task) {
+      const { view, branch: ref } = await open(task);
+      return readRef(view.repository.gitDir, ref);
+    },
+    async tasks(repo) {
+      const { gitDir } = (await views.open(repo.path)).repository;
+      const [branches, known, folders] = await Promise.all([
+        listBranches(gitDir),
+        listWorkTrees(gitDir),
+        home.worktrees(repo.id),
+      ]);
+      // What is on its way to its place, or from it, begins with the name of the place.
+      const places = [...known, ...folders].map((name) => name.replace(/\..*$/, ''));
+      const found = [...branches.flatMap((name) => /^task\/(.+)$/.exec(name)?.[1] ?? []), ...places];
+      return [...new Set(found.filter(isTaskId))].sort();
+    },
+  };
+}
+
+/** Which commit a task begins at. */
+async function baseOf({ view }: WorkTree, repo: TaskRepo, asked: string | undefined): Promise<string> {
+  const { gitDir } = view.repository;
+  if (asked === undefined) {
+    const ref = `refs/heads/${repo.defaultBranch}`;
+    // A branch may stand for another, which only git knows how to follow.
+    const head = (await readRef(gitDir, ref)) ?? (await resolveCommit(view, ref));
+    if (head === undefined) throw noCommitYet(repo);
+    return head;
+  }
+  checkBase(asked);
+  const branch = isObjectId(asked) ? undefined : await readRef(gitDir, `refs/heads/${asked}`);
+  const commit = branch ?? (await resolveCommit(view, asked));
+  if (commit === undefined) throw unknownBase(asked);
+  return commit;
+}

@@ -1,0 +1,110 @@
+import { AppError, invalidField } from '../../errors.js';
+import { isObjectId, isRefName, type Person } from '../../platform/git/index.js';
+import { isId } from '../../platform/ids.js';
+import { checkText } from '../../platform/text.js';
+
+/** The repository that a task is done in, as far as git has to do with it. */
+export interface TaskRepo {
+  readonly id: string;
+  readonly path: string;
+  readonly defaultBranch: string;
+}
+
+/** Which task's branch and work tree. */
+export interface TaskRef {
+  readonly repo: TaskRepo;
+  readonly taskId: string;
+}
+
+/** What a task's work is done in. */
+export interface Prepared {
+  /** `task/<id>`. */
+  readonly branch: string;
+  readonly baseCommit: string;
+  /** The base, until something is committed. */
+  readonly headCommit: string;
+  readonly worktreePath: string;
+}
+
+/** The branch of a task, without `refs/heads/`. */
+export function branchOf(taskId: string): string {
+  return `task/${taskId}`;
+}
+
+export function branchRef(taskId: string): string {
+  return `refs/heads/${branchOf(taskId)}`;
+}
+
+/** What keeps the last commit of an archived task from being collected as garbage. */
+export function archiveRef(taskId: string): string {
+  return `refs/muster/archive/${taskId}`;
+}
+
+/** Below `.git`: what tasks write into besides what all of git does. */
+export const writtenPlaces = [
+  'refs/heads/task',
+  'refs/muster',
+  'refs/muster/archive',
+  'logs/refs/heads/task',
+  'logs/refs/muster',
+  'logs/refs/muster/archive',
+];
+
+export function isTaskId(text: string): boolean {
+  return ['ms', 'task', 'sub'].some((prefix) => isId(prefix, text));
+}
+
+/** Its id becomes a part of paths and of names of branches. */
+export function checkTaskId(taskId: string): void {
+  if (!isTaskId(taskId)) throw new Error('no id of a task');
+}
+
+/** What a task begins at, when it is asked for: a commit, a branch or a tag. Throws `invalid_request` naming the field. */
+export function checkBase(base: string): void {
+  if (isObjectId(base) || isRefName(base)) return;
+  throw invalidField('base', 'must be the name of a branch, a tag or a commit');
+}
+
+export function unknownBase(base: string): AppError {
+  return invalidField('base', `there is no branch, tag or commit '${base.slice(0, 200)}' in the repository`);
+}
+
+/** Nothing can begin where there is no commit. */
+export function noCommitYet({ path, defaultBranch }: TaskRepo): AppError {
+  return new AppError(
+    'conflict',
+    `The branch '${defaultBranch}' of the repository ${path} has no commit yet, so that no task can begin; make one first.`,
+    { details: { path, default_branch: defaultBranch } },
+  );
+}
+
+export function nothingToSubmit(branch: string): AppError {
+  return new AppError('nothing_to_submit', `Nothing has been changed on ${branch} since it began.`, {
+    details: { branch },
+  });
+}
+
+const maxMessage = 65_536;
+
+/** Throws `invalid_request` naming the field. */
+export function checkMessage(message: string): string {
+  checkText('message', message);
+  if (message.trim() === '') throw invalidField('message', 'must say something');
+  if (Buffer.byteLength(message) > maxMessage) throw invalidField('message', `must have at most ${maxMessage} bytes`);
+  return message;
+}
+
+/** Git leaves these out of names, and refuses what is nothing but them. */
+const crud = /^[\s.,:;<>"\\']*$/;
+// oxlint-disable-next-line no-control-regex -- those are what is looked for
+const unfit = /[\u0000-\u001f\u007f<>]/;
+
+/** Throws `invalid_request` naming the field, which is `author` or `committer`. */
+export function checkPerson(field: string, { name, email }: Person): Person {
+  if (crud.test(name) || unfit.test(name) || name.length > 200)
+    throw invalidField(`${field}.name`, 'is no name of a person');
+  if (crud.test(email) || unfit.test(email) || /\s/.test(email) || email.length > 200) {
+    throw invalidField(`${field}.email`, 'is no address');
+  }
+  return { name, email };
+}

@@ -1,0 +1,160 @@
+import { lstat, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { AppError } from '../../errors.js';
+import { type Changes, findChanges, stage, type Staging } from './changes.js';
+import { isMissing, sayNoRoom } from './file-errors.js';
+import { copyIndex } from './index-file.js';
+import { lockIndex } from './index-lock.js';
+import { letGo, passingName } from './leftovers.js';
+import { readPlainFile } from './plain-file.js';
+import { readRef } from './refs.js';
+import { sweepLeftovers } from './remove-tree.js';
+import { GitFailure } from './run.js';
+import { gitDirOf, type WorkTree } from './work-tree.js';
+
+export interface Person {
+  readonly name: string;
+  readonly email: string;
+}
+
+export interface CommitInput {
+  readonly message: string;
+  readonly author: Person;
+  readonly committer: Person;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Commits all that is in a work tree, whatever its user has staged, and answers where its branch is then; that is where it was
+ * when there was nothing to commit. The user's own index is as the files are afterwards. Meanwhile the index is locked, so
+ * that commands of the user's wait or fail; commits that they have made before are kept.
+ *
+ * Can be repeated after a death at any point: either nothing is committed yet, or there is nothing left to commit.
+ *
+ * @throws AppError `conflict` when another branch is checked out, or a folder in it is a repository of its own.
+ */
+export async function commitAll(tree: WorkTree, input: CommitInput): Promise<string> {
+  await requireFolder(tree.path);
+  const index = path.join(gitDirOf(tree), 'index');
+  const unlock = await lockIndex(index, input.signal);
+  try {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await commitLocked(tree, index, input);
+        break;
+      } catch (error) {
+        // The branch has been moved meanwhile, as by a git of a process that has died before it.
+        const isMoved = error instanceof GitFailure && /cannot lock ref/.test(error.stderr);
+        if (!isMoved || tries === maxTries) throw sayNoRoom(error);
+      }
+    }
+  } finally {
+    await unlock();
+  }
+  const head = await readRef(tree.view.repository.gitDir, tree.branch);
+  if (head === undefined) throw new Error(`${tree.branch} is gone`);
+  return head;
+}
+
+const maxTries = 5;
+
+async function commitLocked(tree: WorkTree, index: string, input: CommitInput): Promise<void> {
+  const { message, author, committer, signal } = input;
+  const gitDir = gitDirOf(tree);
+  await requireBranch(tree, gitDir);
+  const place = path.join(gitDir, 'muster-index');
+  await sweepLeftovers(place);
+  const indexFile = passingName(place, 'to');
+  const staging: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal };
+  try {
+    await startFrom(index, staging);
+    const changes = await findChanges(staging);
+    requireNoneNested(changes);
+    await stage(staging, changes);
+    if (await differs(staging, changes)) {
+      await tree.view.run({
+        // `--allow-empty` since git would else look at the work tree once more, submodules included.
+        args: [
+          'commit',
+          '--quiet',
+          '--allow-empty',
+          '--no-verify',
+          '--no-gpg-sign',
+          '--cleanup=whitespace',
+          '--file=-',
+        ],
+        stdin: message,
+        gitDir,
+        workTree: tree.path,
+        indexFile,
+        env: identityOf(author, committer),
+        signal,
+      });
+    }
+    await rename(indexFile, index);
+  } finally {
+    await Promise.all([indexFile, `${indexFile}.lock`].map((file) => rm(file, { force: true })));
+    letGo(indexFile);
+  }
+}
+
+/** The folder may have been replaced by a link that leads elsewhere. */
+export async function requireFolder(folder: string): Promise<void> {
+  const info = await lstat(folder).catch(() => undefined);
+  if (info?.isDirectory() !== true) throw new AppError('conflict', `The work tree ${folder} is not there.`);
+}
+
+async function requireBranch({ view, branch, path: folder }: WorkTree, gitDir: string): Promise<void> {
+  const head = (await readPlainFile(path.join(gitDir, 'HEAD')))?.toString().trim() ?? '';
+  if (head === `ref: ${branch}`) {
+    // One that stands for another would have that one moved.
+    if ((await readRef(view.repository.gitDir, branch)) !== undefined) return;
+    throw new AppError('conflict', `${branch} is gone, or stands for another branch.`);
+  }
+  const own = branch.replace(/^refs\/heads\//, '');
+  const at = head.startsWith('ref: ')
+    ? head.slice(5).replace(/^refs\/heads\//, '')
+    : `a detached HEAD (${head.slice(0, 12)})`;
+  throw new AppError(
+    'conflict',
+    `The work tree ${folder} is on ${at}; bring it back to ${own}, which is what is submitted.`,
+    {
+      details: { branch: own },
+    },
+  );
+}
+
+/** A copy of the work tree's own index, or what it would be when it has none. */
+export async function startFrom(index: string, { view, indexFile, ...on }: Staging): Promise<void> {
+  try {
+    await copyIndex(index, indexFile);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    await view.run({ args: ['read-tree', 'HEAD'], indexFile, ...on });
+  }
+}
+
+function requireNoneNested({ nested }: Changes): void {
+  if (nested.length === 0) return;
+  const names = nested.map((name) => Buffer.from(name, 'latin1').toString());
+  throw new AppError(
+    'conflict',
+    `${names[0]} is a repository of its own, whose files cannot be committed here; remove its .git, or have it ignored.`,
+    { details: { nested: names.slice(0, 20) } },
+  );
+}
+
+async function differs({ view, ...on }: Staging, { staged, both, changed, deleted }: Changes): Promise<boolean> {
+  if (!both) return staged || changed.length + deleted.length > 0;
+  const { stdout } = await view.run({ args: ['diff-index', '--cached', '--raw', '--no-renames', 'HEAD'], ...on });
+  return stdout.length > 0;
+}
+
+function identityOf(author: Person, committer: Person): Readonly<Record<string, string>> {
+  return {
+    GIT_AUTHOR_NAME: author.name,
+    GIT_AUTHOR_EMAIL: author.email,
+    GIT_COMMITTER_NAME: committer.name,
+    GIT_COMMITTER_EMAIL: committer.email,
+  };
+}

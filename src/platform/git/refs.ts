@@ -1,0 +1,37 @@
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { readPlainFile } from './plain-file.js';
+import { isObjectId } from './ref-name.js';
+
+/** What a reference such as `refs/heads/main` points to; undefined when there is none, or it is a symbolic one. */
+export async function readRef(gitDir: string, name: string): Promise<string | undefined> {
+  const loose = (await readPlainFile(path.join(gitDir, name)))?.toString().trim();
+  if (loose !== undefined && isObjectId(loose)) return loose;
+  const packed = await readPackedRefs(gitDir);
+  const at = packed.indexOf(` ${name}\n`);
+  const id = at < 0 ? '' : packed.subarray(packed.lastIndexOf('\n', at) + 1, at).toString();
+  return isObjectId(id) ? id : undefined;
+}
+
+/** The names of all branches. */
+export async function listBranches(gitDir: string): Promise<readonly string[]> {
+  const folder = path.join(gitDir, 'refs', 'heads');
+  const loose = (await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []))
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.lock'))
+    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)));
+  const packed = (await readPackedRefs(gitDir))
+    .toString()
+    .split('\n')
+    .flatMap((line) => /^[0-9a-f]+ refs\/heads\/(.+)$/.exec(line)?.[1] ?? []);
+  return [...new Set([...loose, ...packed])].sort();
+}
+
+/** The names that git has for linked work trees. */
+export async function listWorkTrees(gitDir: string): Promise<readonly string[]> {
+  return readdir(path.join(gitDir, 'worktrees')).catch(() => []);
+}
+
+/** A line for each: an object's id, a space and a name. */
+async function readPackedRefs(gitDir: string): Promise<Buffer> {
+  return (await readPlainFile(path.join(gitDir, 'packed-refs'))) ?? Buffer.alloc(0);
+}

@@ -1,0 +1,178 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { AppError, messageOf } from '../../errors.js';
+import { gitEnvironment } from './environment.js';
+import { noRoom } from './file-errors.js';
+
+export interface GitRun {
+  /** What comes from a caller stands behind `--end-of-options` or `--`. */
+  readonly args: readonly string[];
+  /** Default: `/`, so that git finds no repository by itself. */
+  readonly cwd?: string | undefined;
+  /** Besides the environment that all have. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly stdin?: string | Uint8Array | undefined;
+  /** Default 120,000 ms. Past it the whole process group is killed. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Default 64 MiB. */
+  readonly maxOutputBytes?: number | undefined;
+  /** What to do beyond that: fail (default), or end git and keep the first bytes. */
+  readonly beyond?: 'fail' | 'truncate' | undefined;
+}
+
+export interface GitOutput {
+  readonly stdout: Buffer;
+  readonly truncated: boolean;
+}
+
+/** Git has run and failed. */
+export class GitFailure extends Error {
+  override readonly name = 'GitFailure';
+  readonly exitCode: number | null;
+  readonly stderr: string;
+
+  constructor(args: readonly string[], exitCode: number | null, stderr: string) {
+    super(`git ${args[0] ?? ''} failed (${exitCode ?? 'killed'}): ${stderr.trim().slice(0, 2000)}`);
+    this.exitCode = exitCode;
+    this.stderr = stderr;
+  }
+}
+
+/** Runs the git of this machine, without a shell and with an environment of ours. */
+export interface Git {
+  /**
+   * Rejects with GitFailure when git fails, `deadline_exceeded` past the timeout, `canceled` on an abort, `too_large` beyond
+   * the output that is allowed, `unavailable` where git cannot be started.
+   */
+  run(run: GitRun): Promise<GitOutput>;
+}
+
+const defaultTimeoutMs = 120_000;
+const defaultOutputBytes = 64 * 1024 * 1024;
+const maxStderrBytes = 64 * 1024;
+/** For what is in the pipes when git has ended. */
+const drainMs = 2_000;
+
+type Stopped = 'deadline_exceeded' | 'canceled' | 'too_large' | 'truncated';
+
+export interface GitOptions {
+  /** Default `git`, as PATH has it. */
+  readonly program?: string;
+}
+
+export function createGit({ program = 'git' }: GitOptions = {}): Git {
+  const common = gitEnvironment();
+  return {
+    async run({ args, cwd = '/', env = {}, stdin, timeoutMs = defaultTimeoutMs, signal, ...limits }) {
+      if (signal?.aborted === true) throw canceled();
+      const child = start(program, args, cwd, { ...common, ...env }, stdin !== undefined);
+      if (child.pid === undefined) throw await whyNotStarted(child);
+      const { maxOutputBytes = defaultOutputBytes, beyond = 'fail' } = limits;
+      let stopped: Stopped | undefined;
+      const stop = (why: Stopped): void => {
+        stopped ??= why;
+        killGroup(child);
+      };
+      const stdout = keepHead(child.stdout, maxOutputBytes, () => stop(beyond === 'fail' ? 'too_large' : 'truncated'));
+      const stderr = keepHead(child.stderr, maxStderrBytes, () => undefined);
+      const onAbort = (): void => stop('canceled');
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const timer = setTimeout(() => stop('deadline_exceeded'), timeoutMs);
+      // EPIPE: git may end before it has read all. Its exit code tells.
+      child.stdin?.on('error', () => undefined);
+      child.stdin?.end(stdin);
+      const exitCode = await ended(child);
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      switch (stopped as Stopped | undefined) {
+        case 'deadline_exceeded':
+          throw new AppError('deadline_exceeded', `git ${args[0] ?? ''} took longer than ${timeoutMs} ms.`);
+        case 'canceled':
+          throw canceled();
+        case 'too_large':
+          throw new AppError('too_large', `git ${args[0] ?? ''} had more than ${maxOutputBytes} bytes to say.`);
+        case 'truncated':
+          return { stdout: stdout(), truncated: true };
+        default:
+          if (exitCode !== 0) throw failureOf(args, exitCode, stderr().toString());
+          return { stdout: stdout(), truncated: false };
+      }
+    },
+  };
+}
+
+/** What can be mended from outside is said to the caller; the rest is for the log. */
+function failureOf(args: readonly string[], exitCode: number | null, stderr: string): Error {
+  const failure = new GitFailure(args, exitCode, stderr);
+  // Of files that it checks out git says no more than that.
+  if (/No space left on device|Disk quota exceeded|File too large|unable to write file/.test(stderr)) {
+    return noRoom(failure);
+  }
+  const [, lock] = /Unable to create '(.+\.lock)': File exists/s.exec(stderr) ?? [];
+  if (lock === undefined) return failure;
+  const message = `Another git process is at work, or has died and left ${lock}; try again, or remove that file.`;
+  return new AppError('unavailable', message, { cause: failure });
+}
+
+function canceled(): AppError {
+  return new AppError('canceled', 'The call has been canceled.');
+}
+
+function start(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+  hasInput: boolean,
+): ChildProcess {
+  return spawn(program, [...args], {
+    cwd,
+    env,
+    stdio: [hasInput ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    // A process group of its own, so that all of it can be killed, and Ctrl+C at a terminal leaves it alone.
+    detached: true,
+  });
+}
+
+async function whyNotStarted(child: ChildProcess): Promise<AppError> {
+  const [error] = (await once(child, 'error')) as [unknown];
+  return new AppError('unavailable', `git cannot be started: ${messageOf(error)}`, { cause: error });
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/** Keeps the first bytes of a stream, and reads on. */
+function keepHead(stream: NodeJS.ReadableStream | null, maxBytes: number, onBeyond: () => void): () => Buffer {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  stream?.on('data', (chunk: Buffer) => {
+    if (bytes < maxBytes) chunks.push(chunk.subarray(0, maxBytes - bytes));
+    bytes += chunk.length;
+    if (bytes > maxBytes) onBeyond();
+  });
+  return () => Buffer.concat(chunks);
+}
+
+/** Resolves with the exit code when git has ended and its output has been read; null when it was killed. */
+async function ended(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve) => {
+    let drain: NodeJS.Timeout | undefined;
+    const settle = (): void => {
+      clearTimeout(drain);
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      resolve(child.exitCode);
+    };
+    // A process that left the group may hold the pipes open for ever.
+    child.once('exit', () => (drain = setTimeout(settle, drainMs)));
+    child.once('close', settle);
+  });
+}

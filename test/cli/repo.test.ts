@@ -1,0 +1,57 @@
+import { realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { useBuiltServer } from '../support/built-server.js';
+import { useGitRepos } from '../support/git-repos.js';
+import { rest } from '../support/rest.js';
+import { sharedTestApp } from '../support/shared-app.js';
+import { runMuster } from './support/muster.js';
+
+useBuiltServer();
+const app = sharedTestApp();
+const repos = useGitRepos();
+
+describe('muster repo', () => {
+  test('register, show, list and unregister, for people and as JSON', async () => {
+    const { url } = app.current;
+    const env = { MUSTER_URL: url };
+    const run = (...args: string[]) => runMuster(['repo', ...args], { env });
+    expect(await run('list')).toMatchObject({
+      code: 0,
+      stdout: 'There are no repositories; see muster help repo register.\n',
+    });
+    const root = repos.repo();
+    const made = await run('register', root, '--name', 'Ours', '--default-branch', 'main', '--json');
+    const [listed] = (await rest(url, 'GET', '/api/repos')).json as { id: string }[];
+    expect(JSON.parse(made.stdout)).toEqual(listed);
+    const { id } = listed ?? { id: '' };
+    expect(await run('register', root)).toMatchObject({
+      code: 1,
+      stderr: `muster: conflict: ${root} is registered already, as ${id}.\n`,
+    });
+    for (const named of [id, root]) {
+      expect(JSON.parse((await run('show', named, '--json')).stdout)).toEqual(listed);
+    }
+    const shown = (await run('show', id)).stdout.split('\n');
+    expect(shown[0]).toBe(`id              ${id}`);
+    expect(shown).toContain('default_branch  main');
+    const table = (await run('list')).stdout.split('\n');
+    expect(table[0]).toMatch(/^ID +NAME +BRANCH +PATH$/);
+    expect(table[1]).toMatch(new RegExp(`^${id} +Ours +main +${root}$`));
+    expect(JSON.parse((await run('list', '--json')).stdout)).toEqual([listed]);
+    expect((await rest(url, 'GET', `/api/events?repo_id=${id}`)).json).toMatchObject([{ source: 'Cli' }]);
+
+    expect(await run('unregister', root)).toEqual({ code: 0, stdout: `${id} is unregistered\n`, stderr: '' });
+    expect(await run('show', root)).toMatchObject({
+      code: 1,
+      stderr: `muster: not_found: ${root} is not registered; see muster repo list\n`,
+    });
+    // Relative to where the command runs.
+    const place = path.dirname(path.relative(realpathSync(tmpdir()), root));
+    expect(await run('register', place)).toMatchObject({
+      code: 1,
+      stderr: 'muster: invalid_request: path: is no git repository\n',
+    });
+  });
+});

@@ -1,0 +1,41 @@
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { createManualClock } from '../../src/platform/clock.js';
+import { startTestApp } from '../support/app.js';
+import { useGitRepos } from '../support/git-repos.js';
+import { startRecording } from '../support/golden.js';
+
+const repos = useGitRepos();
+
+test('repositories', async () => {
+  const clock = createManualClock(new Date('2026-01-31T12:00:00Z'));
+  const { url } = await startTestApp({ clock });
+  const [one, two] = [repos.repo(), repos.repo()];
+  const places = { [one]: '/home/me/one', [two]: '/home/me/two', [path.dirname(one)]: '/home/me' };
+  const { call, matches } = startRecording(url, places);
+  const { json } = await call('register', 'POST', '/api/repos', { path: one });
+  const { id } = json as { id: string };
+  await call('register it again', 'POST', '/api/repos', { path: one });
+  const full = { path: two, name: 'Second', default_branch: 'main' };
+  await call('register another with every field', 'POST', '/api/repos', full);
+  await call('nothing', 'POST', '/api/repos', {});
+  await call('a relative path', 'POST', '/api/repos', { path: 'one' });
+  await call('no repository', 'POST', '/api/repos', { path: path.dirname(one) });
+  await call('no such branch', 'POST', '/api/repos', { path: one, default_branch: 'none' });
+  await call('get', 'GET', `/api/repos/${id}`);
+  await call('an unknown id', 'GET', '/api/repos/repo_01ARZ3NDEKTSV4RRFFQ69G5FAV');
+  await call('a malformed id', 'GET', '/api/repos/42');
+  await call('by path', 'GET', `/api/repos/by-path?path=${encodeURIComponent(one)}`);
+  await call('by a path that is not registered', 'GET', '/api/repos/by-path?path=/nowhere');
+  await call('by no path', 'GET', '/api/repos/by-path');
+  await call('by a relative path', 'GET', '/api/repos/by-path?path=one');
+  await call('list', 'GET', '/api/repos');
+  const page = await call('the first page', 'GET', '/api/repos?limit=1');
+  const next = /<(.+)>/.exec(page.headers.get('link') ?? '')?.[1] ?? '';
+  expect((await call('the next page', 'GET', next)).json).toHaveLength(1);
+  await call('a cursor of somebody else', 'GET', '/api/repos?cursor=x');
+  await call('too many at a time', 'GET', '/api/repos?limit=501');
+  await call('unregister', 'DELETE', `/api/repos/${id}`);
+  await call('unregister it again', 'DELETE', `/api/repos/${id}`);
+  await matches('repos');
+});
