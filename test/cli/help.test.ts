@@ -27,6 +27,8 @@ const commands = [
   'task set-status',
   'task force-complete',
   'task delete',
+  'import beads',
+  'import task-master',
   'events tail',
   'repo register',
   'repo list',
