@@ -78,44 +78,79 @@ const end = (name: string): string => `>${name}`;
 /** Who waits for whom, as far as it has been added. */
 function createGraph(parents: ReadonlyMap<string, string>) {
   const blockers = new Map<string, string[]>();
+  const waiters = new Map<string, string[]>();
   const children = new Map<string, string[]>();
-  for (const [child, parent] of parents) {
-    const siblings = children.get(parent);
-    if (siblings === undefined) children.set(parent, [child]);
-    else siblings.push(child);
-  }
+  for (const [child, parent] of parents) push(children, parent, child);
 
-  function above(name: string): string[] {
-    const names: string[] = [];
+  /** A task, and those above and below it. */
+  function related(name: string): string[] {
+    const names = [name];
+    // An array goes on to what is added while it is gone through.
+    for (const each of names) names.push(...(children.get(each) ?? []));
     for (let up = parents.get(name); up !== undefined; up = parents.get(up)) names.push(up);
     return names;
   }
-  function below(name: string): string[] {
-    const names = [...(children.get(name) ?? [])];
-    // An array goes on to what is added while it is gone through.
-    for (const each of names) names.push(...(children.get(each) ?? []));
-    return names;
-  }
+  const ahead = (name: string): string[] => related(name).flatMap((each) => blockers.get(each) ?? []);
+  const behind = (name: string): string[] => (waiters.get(name) ?? []).flatMap(related);
+
   return {
     add({ task, blocker }: Edge): void {
-      blockers.set(task, [...(blockers.get(task) ?? []), blocker]);
+      push(blockers, task, blocker);
+      push(waiters, blocker, task);
     },
     /** The shortest way along waits from one to `goal` or to what is above or below it. */
     pathFrom(from: string, goal: string): readonly string[] | undefined {
-      const goals = new Set([goal, ...above(goal), ...below(goal)]);
-      const cameFrom = new Map<string, string | undefined>([[from, undefined]]);
-      for (const at of cameFrom.keys()) {
-        if (goals.has(at)) return pathTo(at, cameFrom);
-        for (const name of [at, ...above(at), ...below(at)]) {
-          for (const blocker of blockers.get(name) ?? []) if (!cameFrom.has(blocker)) cameFrom.set(blocker, at);
-        }
-      }
+      const goals = new Set(related(goal));
+      if (!meets(walk([from], ahead), goals, walk(goals, behind), from)) return undefined;
+      const cameFrom = new Map<string, string>();
+      for (const at of walk([from], ahead, cameFrom)) if (goals.has(at)) return pathTo(at, cameFrom);
       return undefined;
     },
   };
 }
 
-function pathTo(last: string, cameFrom: ReadonlyMap<string, string | undefined>): string[] {
+function push(map: Map<string, string[]>, key: string, value: string): void {
+  const values = map.get(key);
+  if (values === undefined) map.set(key, [value]);
+  else values.push(value);
+}
+
+/** Whether there is a way, looked for from both ends, so that it costs what the shorter look does. */
+function meets(
+  ahead: Generator<string, void>,
+  goals: ReadonlySet<string>,
+  behind: Generator<string, void>,
+  from: string,
+): boolean {
+  for (;;) {
+    const one = ahead.next();
+    if (one.done === true) return false;
+    if (goals.has(one.value)) return true;
+    const other = behind.next();
+    if (other.done === true) return false;
+    if (other.value === from) return true;
+  }
+}
+
+/** All that can be reached, the nearest first. */
+function* walk(
+  starts: Iterable<string>,
+  next: (name: string) => readonly string[],
+  cameFrom = new Map<string, string>(),
+): Generator<string, void> {
+  const seen = new Set(starts);
+  // A Set goes on to what is added while it is gone through.
+  for (const at of seen) {
+    yield at;
+    for (const other of next(at)) {
+      if (seen.has(other)) continue;
+      seen.add(other);
+      cameFrom.set(other, at);
+    }
+  }
+}
+
+function pathTo(last: string, cameFrom: ReadonlyMap<string, string>): string[] {
   const path: string[] = [];
   for (let at: string | undefined = last; at !== undefined; at = cameFrom.get(at)) path.push(at);
   return path.reverse();
