@@ -120,7 +120,9 @@ function readBlockers({ byId, included, spots, isWanted, options, report }: Bloc
     }
     if (isAbove(item.id, id, parents)) return warn(`waits for ${id}, a part of it; that goes without saying`);
     if (!options.imported.has(item.id)) return true;
-    if (!options.imported.has(id)) warn(`is there already, and is not made to wait for ${id}, which is new`);
+    if (!options.imported.has(id) && blocker.state === 'open') {
+      warn(`is there already, and is not made to wait for ${id}, which is new`);
+    }
     return false;
   }
 

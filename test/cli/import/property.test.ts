@@ -118,7 +118,7 @@ test('nothing that a file may hold makes the parser of beads throw, and what it 
         checkOrder(planOf(await readBeadsText(jsonl(...records), 4096), { imported: known, withClosed }));
       },
     ),
-    { numRuns: 1500 },
+    { numRuns: 600 },
   );
 });
 
@@ -147,7 +147,7 @@ test('the same for Task Master', () => {
         checkOrder(planOf(parseTaskMaster(JSON.stringify(root), undefined), { source: 'task-master', withClosed }));
       },
     ),
-    { numRuns: 1500 },
+    { numRuns: 600 },
   );
 });
 
