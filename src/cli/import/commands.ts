@@ -3,7 +3,7 @@ import { parse } from '../../platform/config.js';
 import { command } from '../command.js';
 import { CommandError, exitCodes, UsageError } from '../errors.js';
 import { optional, toggle } from '../flags.js';
-import { stderr, stdout } from '../output.js';
+import { outliveReader, stderr, stdout } from '../output.js';
 import { urlFlag, withClient } from '../server-access.js';
 import { repoFlag } from '../task-flags.js';
 import { repoHere } from '../task-place.js';
@@ -105,6 +105,8 @@ async function apply(
   plan: ImportPlan,
   { json }: Options,
 ): Promise<ReadonlyMap<string, string>> {
+  // Nobody has to watch it to its end.
+  outliveReader();
   let created = 0;
   const tell = ({ type, task, id }: Step): void => {
     if (type === 'created') created += 1;

@@ -1,7 +1,8 @@
-import { type Edge, findCycles } from './cycles.js';
-import { placeAll, type Spot } from './hierarchy.js';
+import { readBlockers } from './blockers.js';
+import { placeAll } from './hierarchy.js';
+import { closesOf, inOrder } from './order.js';
 import type { Counts, Imported, ImportPlan, PlannedTask, Report } from './plan.js';
-import type { Item, Problem, Reference, Source, SourcePlan } from './source-plan.js';
+import type { Item, Problem, Source, SourcePlan } from './source-plan.js';
 import { type Texts, textsOf } from './texts.js';
 
 export interface PlanOptions {
@@ -11,14 +12,6 @@ export interface PlanOptions {
   readonly withClosed: boolean;
   /** Where tasks go that would stand alone. */
   readonly milestoneId: string | undefined;
-}
-
-/** Of one task, and how many one may block; as in the API. */
-const maxBlockers = 500;
-
-interface CheckedEdge extends Edge {
-  readonly item: Item;
-  readonly field: string;
 }
 
 /** Turns what a file says into what is to be made, in order. Knows of no server. */
@@ -32,17 +25,14 @@ export function planImport(read: SourcePlan, options: PlanOptions): ImportPlan {
     state === 'open' || (options.withClosed && (state === 'done' || state === 'cancelled'));
   const included = items.filter(isWanted);
   const spots = placeAll({ byId, included, imported: options.imported, milestoneId: options.milestoneId, report });
-  const { blockers, released } = readBlockers({ byId, included, spots, isWanted, options, report });
+  const { blockers, released } = readBlockers({ byId, included, spots, isWanted, imported: options.imported, report });
   const order = inOrder(included, spots, blockers);
   const closes = closesOf(order, spots, options.imported, report);
   const tasks = order.map((item): PlannedTask => {
-    const { kind, parent, parentId } = spots.get(item.id) ?? { kind: 'Task', parent: undefined, parentId: undefined };
     return {
       item,
-      kind,
-      parent,
-      parentId,
-      ...(texts.get(item.id) ?? { description: '', context: '' }),
+      ...known(spots, item.id),
+      ...known(texts, item.id),
       blockers: blockers.get(item.id) ?? [],
       imported: options.imported.get(item.id),
       close: closes.get(item.id),
@@ -54,6 +44,13 @@ export function planImport(read: SourcePlan, options: PlanOptions): ImportPlan {
     problems: inFileOrder(problems),
     counts: countsOf(tasks, byId, released, isWanted),
   };
+}
+
+/** Of what is made everything is known; anything else is a bug. */
+function known<T>(map: ReadonlyMap<string, T>, id: string): T {
+  const value = map.get(id);
+  if (value === undefined) throw new Error(`nothing is known of ${id}`);
+  return value;
 }
 
 /** Each record once, with the texts that its task will have; `bad` where those cannot be. */
@@ -81,150 +78,6 @@ function index(
     }
   }
   return { byId, texts };
-}
-
-interface BlockersInput {
-  readonly byId: ReadonlyMap<string, Item>;
-  readonly included: readonly Item[];
-  readonly spots: ReadonlyMap<string, Spot>;
-  readonly isWanted: (item: Item) => boolean;
-  readonly options: PlanOptions;
-  readonly report: Report;
-}
-
-function readBlockers({ byId, included, spots, isWanted, options, report }: BlockersInput) {
-  const parents = new Map<string, string>();
-  for (const [id, { parent }] of spots) if (parent !== undefined) parents.set(id, parent);
-  const edges: CheckedEdge[] = [];
-  let released = 0;
-
-  function check(item: Item, { id, field }: Reference): boolean {
-    const blocker = byId.get(id);
-    const warn = (message: string): boolean => {
-      report('warning', item, field, message);
-      return false;
-    };
-    if (blocker === undefined) {
-      report('error', item, field, `waits for ${id}, which is not in the file`);
-      return false;
-    }
-    if (blocker.state === 'bad') return warn(`waits for ${id}, which is left out for what is wrong with it`);
-    if (blocker.state === 'gone') return warn(`waits for ${id}, which is nothing to be done; so it does not wait`);
-    if (blocker.state === 'done' && !isWanted(blocker)) {
-      released += 1;
-      return false;
-    }
-    if (blocker.state === 'cancelled') {
-      if (!isWanted(blocker)) return warn(`waits for ${id}, which is cancelled; so it does not wait`);
-      warn(`waits for ${id}, which is cancelled, and will until it is unblocked`);
-    }
-    if (isAbove(item.id, id, parents)) return warn(`waits for ${id}, a part of it; that goes without saying`);
-    if (!options.imported.has(item.id)) return true;
-    if (!options.imported.has(id) && blocker.state === 'open') {
-      warn(`is there already, and is not made to wait for ${id}, which is new`);
-    }
-    return false;
-  }
-
-  for (const item of included) {
-    if (item.state !== 'open') continue;
-    const seen = new Set<string>();
-    for (const reference of item.blockers) {
-      if (seen.has(reference.id)) continue;
-      seen.add(reference.id);
-      if (check(item, reference)) edges.push({ item, field: reference.field, task: item.id, blocker: reference.id });
-    }
-  }
-  const bad = new Set<CheckedEdge>();
-  for (const { edge, path } of findCycles(edges, parents)) {
-    bad.add(edge);
-    report('error', edge.item, edge.field, `waits for ${edge.blocker}, and that for it: ${pathText(path)}`);
-  }
-  return {
-    blockers: limited(
-      edges.filter((edge) => !bad.has(edge)),
-      report,
-    ),
-    released,
-  };
-}
-
-function pathText(path: readonly string[]): string {
-  const shown = path.length > 12 ? [...path.slice(0, 6), '…', ...path.slice(-5)] : path;
-  return [...shown, ...(path.at(-1) === path[0] ? [] : [path[0]])].join(' > ');
-}
-
-function isAbove(id: string, other: string, parents: ReadonlyMap<string, string>): boolean {
-  for (let up = parents.get(other); up !== undefined; up = parents.get(up)) if (up === id) return true;
-  return false;
-}
-
-/** By task, what it waits for. */
-function limited(edges: readonly CheckedEdge[], report: Report): ReadonlyMap<string, readonly string[]> {
-  const blockers = new Map<string, string[]>();
-  const blocked = new Map<string, number>();
-  for (const { item, field, task, blocker } of edges) {
-    const own = blockers.get(task) ?? [];
-    const others = blocked.get(blocker) ?? 0;
-    if (own.length >= maxBlockers)
-      report('error', item, field, `is one more than the ${maxBlockers} that it may wait for`);
-    else if (others >= maxBlockers)
-      report('error', item, field, `waits for ${blocker}, as ${maxBlockers} others do; no more may`);
-    else {
-      blockers.set(task, [...own, blocker]);
-      blocked.set(blocker, others + 1);
-    }
-  }
-  return blockers;
-}
-
-/** The oldest first, but for what each needs, which goes before it. There is no circle in that. */
-function inOrder(
-  included: readonly Item[],
-  spots: ReadonlyMap<string, Spot>,
-  blockers: ReadonlyMap<string, readonly string[]>,
-): readonly Item[] {
-  const byId = new Map(included.map((item) => [item.id, item]));
-  const ordered = new Set<Item>();
-  const entered = new Set<string>();
-  for (const item of included) {
-    const stack = [item];
-    for (let at = stack.at(-1); at !== undefined; at = stack.at(-1)) {
-      const needs = entered.has(at.id) ? [] : [spots.get(at.id)?.parent, ...(blockers.get(at.id) ?? [])];
-      entered.add(at.id);
-      const missing = needs.flatMap((id) => (id === undefined || entered.has(id) ? [] : (byId.get(id) ?? [])));
-      if (missing.length > 0) stack.push(...missing.reverse());
-      else {
-        ordered.add(at);
-        stack.pop();
-      }
-    }
-  }
-  return [...ordered];
-}
-
-/** What can be closed: that under which all is closed. */
-function closesOf(
-  order: readonly Item[],
-  spots: ReadonlyMap<string, Spot>,
-  imported: ReadonlyMap<string, Imported>,
-  report: Report,
-): ReadonlyMap<string, 'Completed' | 'Cancelled'> {
-  const closes = new Map<string, 'Completed' | 'Cancelled'>();
-  const openBelow = new Map<string, string>();
-  // A parent comes before its children, so that backwards these are known.
-  for (const item of [...order].reverse()) {
-    const status = imported.get(item.id)?.status;
-    const open = openBelow.get(item.id);
-    const isClosed = status === 'Completed' || status === 'Cancelled';
-    const wants = item.state !== 'open' && (status === undefined || status === 'Pending');
-    if (wants && open === undefined) closes.set(item.id, item.state === 'done' ? 'Completed' : 'Cancelled');
-    if (wants && open !== undefined)
-      report('warning', item, 'status', `is closed there, but ${open} below it is not; Pending here`);
-    const parent = spots.get(item.id)?.parent;
-    if (!isClosed && !closes.has(item.id) && parent !== undefined) openBelow.set(parent, item.id);
-  }
-  return closes;
 }
 
 function countsOf(

@@ -138,6 +138,29 @@ test('nor do any bytes, and each line is told of', async () => {
   );
 });
 
+test('nor does text that is torn', async () => {
+  const torn = fc.tuple(issue, fc.nat()).map(([record, at]) => {
+    const line = JSON.stringify(record);
+    return line.slice(0, 1 + (at % (line.length - 1)));
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.oneof(
+          torn,
+          fc.string({ minLength: 1 }).map((line) => `x${line}`),
+        ),
+      ),
+      async (lines) => {
+        const { items, problems } = await readBeadsText(lines.join('\n'), 64);
+        expect(items).toEqual([]);
+        expect(problems.length).toBeGreaterThanOrEqual(lines.length);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
 test('the same for Task Master', () => {
   fc.assert(
     fc.property(

@@ -133,6 +133,8 @@ describe('a tasks.json of Task Master', () => {
         task(4, { title: '', status: 5, priority: 'asap', dependencies: [null, 9], details: [] }),
         task(5, { subtasks: [3, { title: 'x' }, { id: '6.1', title: 'x' }, { id: 1, title: 'y', subtasks: [{}] }] }),
         task(5),
+        task('5.1'),
+        task(6, { priority: 'constructor' }),
       ],
     });
     expect(told(made.problems)).toEqual([
@@ -147,9 +149,11 @@ describe('a tasks.json of Task Master', () => {
       'error - - tasks[4].subtasks[1].id: has to be a number, or text such as 5.1',
       'error - - tasks[4].subtasks[2].id: has to be a number, or text such as 5.1',
       'error - 5.1 subtasks: cannot be below a subtask',
+      'error - - tasks[6].id: has to be a number',
       'error - 5 id: is there twice',
       "warning - 4 priority: is 'asap' there, and normal here",
+      "warning - 6 priority: is 'constructor' there, and normal here",
     ]);
-    expect(outline(made)).toEqual(['Task 5']);
+    expect(outline(made)).toEqual(['Task 5', 'Task 6']);
   });
 });
