@@ -36,8 +36,9 @@ export function readBlockers({ byId, included, spots, isWanted, imported, report
 
   function check(item: Item, { id, field }: Reference): boolean {
     const blocker = byId.get(id);
+    const isNew = !imported.has(item.id);
     const warn = (message: string): boolean => {
-      report('warning', item, field, message);
+      if (isNew) report('warning', item, field, message);
       return false;
     };
     if (blocker === undefined) {
@@ -55,9 +56,9 @@ export function readBlockers({ byId, included, spots, isWanted, imported, report
       warn(`waits for ${id}, which is cancelled, and will until it is unblocked`);
     }
     if (isAbove(item.id, id, parents)) return warn(`waits for ${id}, a part of it; that goes without saying`);
-    if (!imported.has(item.id)) return true;
-    if (!imported.has(id) && blocker.state === 'open') {
-      warn(`is there already, and is not made to wait for ${id}, which is new`);
+    if (isNew) return true;
+    if (blocker.state === 'open' && !imported.has(id)) {
+      report('warning', item, field, `is there already, and is not made to wait for ${id}, which is new`);
     }
     return false;
   }

@@ -16,18 +16,30 @@ export interface PlanOptions {
 
 /** Turns what a file says into what is to be made, in order. Knows of no server. */
 export function planImport(read: SourcePlan, options: PlanOptions): ImportPlan {
-  const problems: Problem[] = [...read.problems];
-  const report: Report = (severity, { line, id }, field, message) =>
+  // What will be different was said when it was made; now it is as it is.
+  const isNews = (severity: Problem['severity'], id = ''): boolean => severity === 'error' || !options.imported.has(id);
+  const problems = read.problems.filter(({ severity, id }) => isNews(severity, id));
+  const reportAll: Report = (severity, { line, id }, field, message) =>
     void problems.push({ severity, line, id, field, message });
+  const report: Report = (severity, item, field, message) => {
+    if (isNews(severity, item.id)) reportAll(severity, item, field, message);
+  };
   const { byId, texts } = index(read.items, options.source, report);
   const items = [...byId.values()].sort((a, b) => (a.createdAt ?? Infinity) - (b.createdAt ?? Infinity) || 0);
   const isWanted = ({ state }: Item): boolean =>
     state === 'open' || (options.withClosed && (state === 'done' || state === 'cancelled'));
   const included = items.filter(isWanted);
   const spots = placeAll({ byId, included, imported: options.imported, milestoneId: options.milestoneId, report });
-  const { blockers, released } = readBlockers({ byId, included, spots, isWanted, imported: options.imported, report });
+  const { blockers, released } = readBlockers({
+    byId,
+    included,
+    spots,
+    isWanted,
+    imported: options.imported,
+    report: reportAll,
+  });
   const order = inOrder(included, spots, blockers);
-  const closes = closesOf(order, spots, options.imported, report);
+  const closes = closesOf(order, spots, options.imported, reportAll);
   const tasks = order.map((item): PlannedTask => {
     return {
       item,

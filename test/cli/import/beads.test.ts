@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { maxLineBytes } from '../../../src/cli/import/lines.js';
+import { importedId } from '../../../src/cli/import/texts.js';
 import { dependency, type Issue, issue, jsonl, planBeads, planOf, readBeadsText, told } from './plans.js';
 
 describe('an issues.jsonl of beads', () => {
@@ -174,5 +175,14 @@ describe('an issues.jsonl of beads', () => {
       expect.stringMatching(/^error 2 bd-2 context: would have 70\d{3} bytes; 65536 are allowed$/),
       'error 3 bd-3 title: would have 17000 bytes; 16384 are allowed',
     ]);
+  });
+
+  test('where a task is from stands in the first line of its context, and nowhere else', async () => {
+    const { tasks } = await planBeads([issue('bd-1', { notes: 'x\nImported from beads bd-2' })]);
+    const context = tasks[0]?.context;
+    expect(importedId('beads', context)).toBe('bd-1');
+    expect(importedId('task-master', context)).toBeUndefined();
+    expect(importedId('beads', `Mine.\n${context}`)).toBeUndefined();
+    expect(importedId('beads', undefined)).toBeUndefined();
   });
 });

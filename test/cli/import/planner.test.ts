@@ -172,17 +172,17 @@ describe('blockers', () => {
     ]);
   });
 
-  test('a chain of ten thousand, and a circle of them', async () => {
+  test('a chain of five thousand, and a circle of them', async () => {
     const chain = (last: string) =>
-      Array.from({ length: 10_000 }, (_, n) =>
-        issue(`b${n}`, { dependencies: [dependency(`b${n}`, n === 9999 ? last : `b${n + 1}`)] }),
+      Array.from({ length: 5000 }, (_, n) =>
+        issue(`b${n}`, { dependencies: [dependency(`b${n}`, n === 4999 ? last : `b${n + 1}`)] }),
       );
     const plan = await planBeads([...chain('end'), issue('end')]);
     expect(plan.problems).toEqual([]);
-    expect(outline(plan).slice(0, 2)).toEqual(['Task end', 'Task b9999 after end']);
+    expect(outline(plan).slice(0, 2)).toEqual(['Task end', 'Task b4999 after end']);
     expect(told((await planBeads(chain('b0'))).problems)).toEqual([
       expect.stringContaining(
-        'error 10000 b9999 dependencies[0]: waits for b0, and that for it: b9999 > b0 > b1 > b2 >',
+        'error 5000 b4999 dependencies[0]: waits for b0, and that for it: b4999 > b0 > b1 > b2 >',
       ),
     ]);
   });

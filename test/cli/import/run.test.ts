@@ -103,7 +103,8 @@ describe('muster import beads', () => {
     expect(made.stdout.split('\n')[2]).toBe(`${next?.id} is bd-9`);
 
     const again = await run('--apply');
-    expect(again.stdout).toContain('5 there already');
+    expect(again).toMatchObject({ code: 0, stderr: '' });
+    expect(again.stdout).toBe('5 there already, 1 closed and left out, 1 dependency on what is done\n');
     expect(await facts()).toEqual(expected);
     const shown = JSON.parse((await run('--json')).stdout) as { tasks: { action: string; id: string }[] };
     expect(shown).toMatchObject({
@@ -116,7 +117,7 @@ describe('muster import beads', () => {
   });
 
   test('killed on the way, it goes on where it was', { timeout: 120_000 }, async () => {
-    const count = 200;
+    const count = 120;
     const issues = Array.from({ length: count }, (_, n) =>
       issue(
         `bd-${n}`,
@@ -249,8 +250,8 @@ describe('muster import task-master', () => {
       ['2.1', 'Subtask', '2', [], 1, 'Pending'],
       ['3', 'Task', 'anywhere', ['2'], 3, 'Pending'],
     ];
-    for (let times = 0; times < 2; times += 1) {
-      expect(await run('--milestone', top.id, '--apply')).toMatchObject({ code: 0, stderr: warning });
+    for (const stderr of [warning, '']) {
+      expect(await run('--milestone', top.id, '--apply')).toMatchObject({ code: 0, stderr });
       expect(await facts()).toEqual(expected);
     }
     expect(await run('--apply', '--with-closed')).toMatchObject({ code: 0 });
@@ -266,7 +267,7 @@ describe('muster import task-master', () => {
   });
 
   test('killed on the way, it goes on where it was', { timeout: 120_000 }, async () => {
-    const many = Array.from({ length: 50 }, (_, n) => ({
+    const many = Array.from({ length: 40 }, (_, n) => ({
       id: n + 1,
       title: `Task ${n + 1}`,
       status: n % 2 === 0 ? 'pending' : 'done',
@@ -285,8 +286,8 @@ describe('muster import task-master', () => {
     expect((await first.ended).code).toBe('SIGKILL');
     expect(await run('--apply', '--with-closed')).toMatchObject({ code: 0, stderr: '' });
     const found = await all();
-    expect(new Set(found.map(({ context }) => context?.split('\n')[0])).size).toBe(150);
-    expect([found.length, found.filter(({ status }) => status === 'Completed').length]).toEqual([150, 75]);
+    expect(new Set(found.map(({ context }) => context?.split('\n')[0])).size).toBe(120);
+    expect([found.length, found.filter(({ status }) => status === 'Completed').length]).toEqual([120, 60]);
   });
 });
 
