@@ -78,6 +78,31 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./task-show.js')).taskNextCommand,
   },
   {
+    name: 'task claim',
+    summary: 'Takes the ready task that goes first, and starts it.',
+    load: async () => (await import('./task-show.js')).taskClaimCommand,
+  },
+  {
+    name: 'task start',
+    summary: 'Starts a task in a work tree of its own.',
+    load: async () => (await import('./task-moves.js')).taskStartCommand,
+  },
+  {
+    name: 'task submit',
+    summary: 'Commits the work on a task, and opens a review.',
+    load: async () => (await import('./task-moves.js')).taskSubmitCommand,
+  },
+  {
+    name: 'task diff',
+    summary: 'Shows what a task has changed.',
+    load: async () => (await import('./task-diff.js')).taskDiffCommand,
+  },
+  {
+    name: 'task archive',
+    summary: 'Removes branch and work tree of a task that is done; commits are kept.',
+    load: async () => (await import('./task-diff.js')).taskArchiveCommand,
+  },
+  {
     name: 'task edit',
     summary: 'Changes the description, context or priority of a task.',
     load: async () => (await import('./task-moves.js')).taskEditCommand,

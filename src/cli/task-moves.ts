@@ -2,7 +2,7 @@ import type { MusterClient, Task } from '../client/index.js';
 import { parse } from '../platform/config.js';
 import { type Command, command } from './command.js';
 import { exitCodes, UsageError } from './errors.js';
-import { optional, required } from './flags.js';
+import { optional, required, toggle } from './flags.js';
 import { jsonFlag } from './jobs-get.js';
 import { stdout } from './output.js';
 import { urlFlag, withClient } from './server-access.js';
@@ -37,6 +37,54 @@ export const taskCancelCommand = moveCommand(
   'Everything open below it is cancelled, too. What it blocks stays blocked until it is unblocked.',
   (client, id) => client.tasks.cancelTask({ id }),
 );
+
+export const taskStartCommand = command({
+  positionals: ['ID'],
+  flags: {
+    base: optional({
+      flag: 'base',
+      value: 'REF',
+      help: 'Begin at this branch, tag or commit; by default at the parent, else at the default branch.',
+      parse: parse.text,
+    }),
+    json: jsonFlag,
+    url: urlFlag,
+  },
+  about: 'Makes a branch and a work tree for it, and prints where that is: go there and work.',
+  run: ({ url, json, base }, [id = '']) =>
+    withClient(url, async (client) => {
+      const { task } = await client.tasks.startTask({ id, ...(base !== undefined && { base }) });
+      if (json) printMoved(task, json);
+      else stdout.line((await client.tasks.getTask({ id })).task?.vcs?.worktreePath ?? '');
+      return exitCodes.ok;
+    }),
+});
+
+export const taskSubmitCommand = command({
+  positionals: ['[ID]'],
+  flags: {
+    message: optional({
+      flag: 'message',
+      value: 'TEXT',
+      help: 'Of the commit; by default the first line of the description.',
+      parse: parse.text,
+    }),
+    allowEmpty: toggle('allow-empty', 'Also when nothing has been changed.'),
+    json: jsonFlag,
+    url: urlFlag,
+  },
+  about: "Commits all that is in its work tree, and opens a review. In a task's worktree, that task is meant.",
+  run: ({ url, json, message, allowEmpty }, [named]) =>
+    withClient(url, async (client) => {
+      const { task } = await client.tasks.submitTask({
+        id: taskHere(named),
+        ...(message !== undefined && { message }),
+        ...(allowEmpty && { allowEmpty }),
+      });
+      printMoved(task, json);
+      return exitCodes.ok;
+    }),
+});
 
 export const taskForceCompleteCommand = moveCommand(
   'Whatever it waits for; an open review becomes Approved. Its children have to be done.',

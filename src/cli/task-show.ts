@@ -32,6 +32,17 @@ export const taskNextCommand = command({
     }),
 });
 
+export const taskClaimCommand = command({
+  flags: { repo: repoFlag, milestone: milestoneFlag, json: jsonFlag, url: urlFlag },
+  about: 'The one that `muster task next` shows. However many ask at the same time, each gets another one.',
+  run: ({ url, json, repo, milestone }) =>
+    withClient(url, async (client) => {
+      const scope = milestone === undefined ? { repoId: await repoHere(client, repo) } : { milestoneId: milestone };
+      printNext((await client.tasks.claimNextTask(scope)).task, json);
+      return exitCodes.ok;
+    }),
+});
+
 /** A task, or that none is ready. */
 export function printNext(task: TaskWithContext | undefined, json: boolean): void {
   if (task !== undefined) printInContext(task, json);

@@ -34,6 +34,7 @@ export interface ShownTask {
 export interface ShownTaskInContext {
   readonly task: ShownTask;
   readonly context: { readonly own: string | null; readonly parent: string | null; readonly milestone: string | null };
+  readonly vcs: { readonly ref_name: string; readonly worktree_path: string | null } | null;
   readonly review: { readonly id: string; readonly status: string } | null;
 }
 
@@ -63,7 +64,7 @@ export function shownProgress(progress: TaskProgress | undefined): ShownProgress
 }
 
 /** All there is to know of a task, a line a field. */
-export function taskText({ task, context, review }: ShownTaskInContext, { style }: Output): string {
+export function taskText({ task, context, vcs, review }: ShownTaskInContext, { style }: Output): string {
   const rows: [string, string | undefined][] = [
     ['id', task.id],
     ['kind', task.kind],
@@ -77,6 +78,8 @@ export function taskText({ task, context, review }: ShownTaskInContext, { style 
     ['parent_id', textOf(task.parent_id)],
     ['blocked_by', task.blocked_by.join('\n') || undefined],
     ['blocks', task.blocks.join('\n') || undefined],
+    ['branch', vcs?.ref_name],
+    ['worktree', textOf(vcs?.worktree_path ?? null)],
     ['review', review === null ? undefined : `${review.id} ${review.status}`],
     ['created_at', task.created_at],
     ['started_at', textOf(task.started_at)],

@@ -3,6 +3,7 @@ import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect
 import { EventService } from '../../gen/muster/v1/events_pb.js';
 import { JobService } from '../../gen/muster/v1/jobs_pb.js';
 import { RepoService } from '../../gen/muster/v1/repos_pb.js';
+import { VcsService } from '../../gen/muster/v1/vcs_pb.js';
 import { TaskService } from '../../gen/muster/v1/tasks_pb.js';
 import { TokenService } from '../../gen/muster/v1/tokens_pb.js';
 import { AppError } from '../errors.js';
@@ -28,6 +29,7 @@ export interface MusterClient {
   readonly tokens: Client<typeof TokenService>;
   readonly repos: Client<typeof RepoService>;
   readonly tasks: Client<typeof TaskService>;
+  readonly vcs: Client<typeof VcsService>;
   /** Ends the connection and every call on it. */
   close(): void;
 }
@@ -50,6 +52,7 @@ export function createMusterClient(options: MusterClientOptions = {}): MusterCli
     tokens: createClient(TokenService, transport),
     repos: createClient(RepoService, transport),
     tasks: createClient(TaskService, transport),
+    vcs: createClient(VcsService, transport),
     close: () => session.close(),
   };
 }

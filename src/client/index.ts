@@ -33,4 +33,5 @@ export * from '../../gen/muster/v1/events_pb.js';
 export * from '../../gen/muster/v1/jobs_pb.js';
 export * from '../../gen/muster/v1/repos_pb.js';
 export * from '../../gen/muster/v1/tasks_pb.js';
+export * from '../../gen/muster/v1/vcs_pb.js';
 export * from '../../gen/muster/v1/tokens_pb.js';

@@ -119,6 +119,11 @@ export const tasks = {
         WHERE w.state <> b.state AND s.scope_id IS NOT NULL
         GROUP BY s.scope_id, d.state HAVING sum(d.change) <> 0
         ON CONFLICT (scope_id, state) DO UPDATE SET count = c.count + excluded.count;
+        DELETE FROM task_counts c USING (
+          SELECT DISTINCT s.scope_id, w.state FROM was w JOIN became b USING (id)
+            CROSS JOIN LATERAL (VALUES (b.repo_id), (b.parent_id), (b.grand_id)) s (scope_id)
+          WHERE w.state <> b.state
+        ) e WHERE c.scope_id = e.scope_id AND c.state = e.state AND c.count = 0;
         RETURN NULL;
       END $$;
       CREATE TRIGGER count_changed_tasks AFTER UPDATE ON tasks
@@ -132,6 +137,10 @@ export const tasks = {
         WHERE s.scope_id IS NOT NULL GROUP BY s.scope_id, t.state
         ON CONFLICT (scope_id, state) DO UPDATE SET count = c.count + excluded.count;
         DELETE FROM task_counts c USING gone t WHERE c.scope_id = t.id;
+        DELETE FROM task_counts c USING (
+          SELECT DISTINCT s.scope_id, t.state FROM gone t
+            CROSS JOIN LATERAL (VALUES (t.repo_id), (t.parent_id), (t.grand_id)) s (scope_id)
+        ) e WHERE c.scope_id = e.scope_id AND c.state = e.state AND c.count = 0;
         RETURN NULL;
       END $$;
       CREATE TRIGGER count_deleted_tasks AFTER DELETE ON tasks

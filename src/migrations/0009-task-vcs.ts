@@ -8,7 +8,7 @@ import type { Knex } from 'knex';
  *   preparing    branch and work tree are made; when that is not finished, what there is of them is removed
  *   ready        they are there
  *   committing   a commit is made of what is in the work tree; when that is not finished, it is ready again, commit or not
- *   archiving    they are removed; when that is not finished, it is done again
+ *   archiving    the task is archived, and they are to be removed; when that is not finished, it is done again
  *   archived     they are gone; the commits are kept
  *   removing     the same for a task that is no more, after which the row goes, too
  *

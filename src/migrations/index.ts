@@ -10,4 +10,14 @@ import { reviews } from './0008-reviews.js';
 import { taskVcs } from './0009-task-vcs.js';
 
 /** Every step of the schema, oldest first. */
-export const migrations: readonly Migration[] = [jobs, events, access, rateLimits, idempotency, repos, tasks, reviews, taskVcs];
+export const migrations: readonly Migration[] = [
+  jobs,
+  events,
+  access,
+  rateLimits,
+  idempotency,
+  repos,
+  tasks,
+  reviews,
+  taskVcs,
+];

@@ -105,6 +105,7 @@ beforeAll(async () => {
     SubmitTask: { id: task },
     ClaimNextTask: { repoId: worked },
     CancelTask: { id: task },
+    ArchiveTask: { id: task },
     ForceCompleteTask: { id: task },
     SetTaskStatus: { id: task, status: 'InProgress' },
     BlockTask: { id: task, blockerId: blocker },

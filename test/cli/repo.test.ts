@@ -1,3 +1,5 @@
+import { realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { useBuiltServer } from '../support/built-server.js';
@@ -46,7 +48,7 @@ describe('muster repo', () => {
       stderr: `muster: not_found: ${root} is not registered; see muster repo list\n`,
     });
     // Relative to where the command runs.
-    const place = path.dirname(path.relative(process.env['TMPDIR'] ?? '/tmp', root));
+    const place = path.dirname(path.relative(realpathSync(tmpdir()), root));
     expect(await run('register', place)).toMatchObject({
       code: 1,
       stderr: 'muster: invalid_request: path: is no git repository\n',

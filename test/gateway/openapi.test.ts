@@ -12,12 +12,14 @@ import { declaredStubs } from '../support/declared-services.js';
 import { rest, type RestAnswer } from '../support/rest.js';
 import { useGitRepos } from '../support/git-repos.js';
 import { openEventStream } from '../support/sse.js';
+import { until } from '../support/until.js';
 import { openWebSocket } from '../support/websocket.js';
 import { startTestApp } from '../support/app.js';
 import { sharedTestApp } from '../support/shared-app.js';
 
 const app = sharedTestApp();
 const repos = useGitRepos();
+const newTask = { repo_id: 'repo_01ARZ3NDEKTSV4RRFFQ69G5FAV', kind: 'Task' };
 let document: OpenApi;
 let contract: Contract;
 
@@ -63,7 +65,7 @@ describe('the document', () => {
   test('tells of answers that every field is there, and of requests that no other may be', () => {
     for (const [name, schema] of Object.entries(document.components.schemas)) {
       if (schema.type !== 'object' || name === 'Error') continue;
-      const isRequest = /Request$|Input$/.test(name);
+      const isRequest = /Request$|Input$/.test(name) && name !== 'HelpRequest';
       expect({ name, required: schema.required, closed: schema.additionalProperties }).toEqual({
         name,
         required: isRequest ? undefined : Object.keys(schema.properties ?? {}),
@@ -177,7 +179,50 @@ describe('answers of a running server are as documented', () => {
     await holds('RepoService_GetRepoByPath', 200, call('GET', `/api/repos/by-path?path=${path}`));
     await holds('RepoService_GetRepoByPath', 200, call('GET', '/api/repos/by-path?path=/nowhere'));
     await holds('RepoService_ListRepos', 200, call('GET', '/api/repos?limit=1'));
-    await holds('RepoService_UnregisterRepo', 200, call('DELETE', `/api/repos/${repo}`));
+    const task = (await holds(
+      'TaskService_CreateTask',
+      201,
+      call('POST', '/api/tasks', { repo_id: repo, kind: 'Task', description: 'd', context: 'c' }),
+    )) as { id: string };
+    const other = (await holds(
+      'TaskService_CreateTask',
+      201,
+      call('POST', '/api/tasks', { repo_id: repo, kind: 'Task', description: 'd', blocked_by: [task.id] }),
+    )) as { id: string };
+    const move = (operation: string, id: string, verb: string, status = 200, body: unknown = {}) =>
+      holds(`TaskService_${operation}`, status, call('POST', `/api/tasks/${id}/${verb}`, body));
+    await holds('TaskService_GetNextReadyTask', 200, call('GET', `/api/tasks/next-ready?repo_id=${repo}`));
+    await holds('TaskService_ClaimNextTask', 200, call('POST', '/api/tasks/claim-next', { repo_id: repo }));
+    await holds('TaskService_ClaimNextTask', 200, call('POST', '/api/tasks/claim-next', { repo_id: repo }));
+    await move('StartTask', other.id, 'start', 409);
+    await move('SubmitTask', task.id, 'submit', 409);
+    await move('SubmitTask', task.id, 'submit', 200, { allow_empty: true });
+    await holds('TaskService_GetTask', 200, call('GET', `/api/tasks/${task.id}`));
+    await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${task.id}`));
+    await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${other.id}`));
+    await holds('VcsService_ListTaskVcs', 200, call('GET', '/api/vcs/task?limit=1'));
+    await holds('VcsService_GetTaskDiff', 200, call('GET', `/api/vcs/diff/${task.id}`));
+    await holds('VcsService_GetTaskDiff', 404, call('GET', `/api/vcs/diff/${other.id}`));
+    await holds('VcsService_ArchiveTask', 409, call('POST', `/api/vcs/task/${task.id}/archive`));
+    await move('BlockTask', task.id, 'block', 409, { blocker_id: other.id });
+    await move('ForceCompleteTask', task.id, 'force-complete');
+    await holds('VcsService_ArchiveTask', 200, call('POST', `/api/vcs/task/${task.id}/archive`));
+    await move('UnblockTask', other.id, 'unblock', 200, { blocker_id: task.id });
+    await move('BlockTask', other.id, 'block', 200, { blocker_id: task.id });
+    await move('StartTask', other.id, 'start');
+    await move('CancelTask', other.id, 'cancel');
+    await move('SetTaskStatus', other.id, 'set-status', 200, { status: 'Pending' });
+    await move('SetTaskStatus', other.id, 'set-status', 409, { status: 'AwaitingHuman' });
+    await holds('TaskService_UpdateTask', 200, call('PATCH', `/api/tasks/${other.id}`, { context: null }));
+    await holds('TaskService_ListTasks', 200, call('GET', '/api/tasks?limit=1&status=Pending&ready=true'));
+    await holds('TaskService_GetTaskTree', 200, call('GET', '/api/tasks/tree'));
+    await holds('TaskService_GetTaskProgress', 200, call('GET', `/api/tasks/progress?repo_id=${repo}`));
+    for (const { id } of [task, other]) {
+      await holds('TaskService_DeleteTask', 200, call('DELETE', `/api/tasks/${id}`));
+    }
+    await until('their work trees are gone', async () => (await call('DELETE', `/api/repos/${repo}`)).status === 200);
+    const unused = (await call('POST', '/api/repos', { path: repos.repo() })).json as { id: string };
+    await holds('RepoService_UnregisterRepo', 200, call('DELETE', `/api/repos/${unused.id}`));
 
     await holds('Server_Health', 200, call('GET', '/healthz'));
     await holds('Server_Readiness', 200, call('GET', '/readyz'));
@@ -223,6 +268,18 @@ describe('answers of a running server are as documented', () => {
     ['RepoService_RegisterRepo', 400, 'POST', '/api/repos', { path: 'relative' }],
     ['RepoService_GetRepo', 404, 'GET', '/api/repos/none'],
     ['RepoService_UnregisterRepo', 404, 'DELETE', '/api/repos/none'],
+    ['TaskService_CreateTask', 400, 'POST', '/api/tasks', { repo_id: 'none', kind: 'Task', description: 'd' }],
+    ['TaskService_CreateTask', 413, 'POST', '/api/tasks', { ...newTask, description: 'd'.repeat(16_385) }],
+    ['TaskService_GetTask', 404, 'GET', '/api/tasks/none'],
+    ['TaskService_ListTasks', 400, 'GET', '/api/tasks?kind=Epic'],
+    ['TaskService_UpdateTask', 404, 'PATCH', '/api/tasks/none', { priority: 0 }],
+    ['TaskService_DeleteTask', 404, 'DELETE', '/api/tasks/none'],
+    ['TaskService_CancelTask', 404, 'POST', '/api/tasks/none/cancel'],
+    ['TaskService_GetTaskProgress', 400, 'GET', '/api/tasks/progress'],
+    ['VcsService_GetTaskVcs', 404, 'GET', '/api/vcs/task/none'],
+    ['VcsService_GetTaskDiff', 404, 'GET', '/api/vcs/diff/none'],
+    ['VcsService_ArchiveTask', 404, 'POST', '/api/vcs/task/none/archive'],
+    ['TaskService_ClaimNextTask', 400, 'POST', '/api/tasks/claim-next', {}],
   ])('%s refuses with %i', async (operationId, status, ...request) => {
     const answer = await call(...request);
     expect(answer.status).toBe(status);

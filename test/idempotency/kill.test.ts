@@ -40,6 +40,11 @@ async function killed(name: string, at: 'writing' | 'commit') {
     );
     return rows.length === 0;
   });
+  // What a failed job waits for has come to that clock, so it is moved at some time: before the states are compared, then.
+  await until('no job waits for a time that has come', async () => {
+    const due = await database.query('SELECT FROM jobs_scheduled WHERE run_at <= $1', [clock.now()]);
+    return due.length === 0;
+  });
   return { database, before, retry: () => overRest(other.url, name, request, headers) };
 }
 

@@ -1,3 +1,6 @@
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type App, type AppDeps, startApp } from '../../src/app.js';
 import { readSettings } from '../../src/platform/config.js';
@@ -35,9 +38,12 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
 export async function launchTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const database = options.database ?? (await createTestDatabase());
   const logged: LogLine[] = [];
+  // Servers that share a database share the work trees of tasks, too.
+  const dataDir = path.join(tmpdir(), `muster-${database.name}`);
   const config = readSettings(serverSettings, {
     flags: {
       port: '0',
+      'data-dir': dataDir,
       'database-url': database.url,
       'db-pool-size': '6',
       'poll-interval': '50ms',
@@ -57,7 +63,9 @@ export async function launchTestApp(options: TestAppOptions = {}): Promise<TestA
   });
   const stopAndDrop = async (): Promise<void> => {
     await app.stop();
-    if (options.database === undefined) await database.drop();
+    if (options.database !== undefined) return;
+    await database.drop();
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 3 });
   };
   let stopped: Promise<void> | undefined;
   return { url: app.url, app, database, logged, stop: () => (stopped ??= stopAndDrop()) };

@@ -44,11 +44,11 @@ export interface GitRepos {
 let names = 0;
 
 /** Repositories for the tests of a file, gone when those have finished. To be called while the file is read. */
-export function useGitRepos(): GitRepos {
+export function useGitRepos(parent = tmpdir()): GitRepos {
   let root: string | undefined;
   afterAll(() => root !== undefined && rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
   const folder = (name = ''): string => {
-    root ??= realpathSync(mkdtempSync(path.join(tmpdir(), 'muster-test-')));
+    root ??= realpathSync(mkdtempSync(path.join(parent, 'muster-test-')));
     names += 1;
     const made = path.join(root, String(names), name);
     mkdirSync(made, { recursive: true });

@@ -1,3 +1,6 @@
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { startTestApp, type TestApp, type TestAppOptions } from './app.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
@@ -8,7 +11,10 @@ export async function startTestApps<const O extends readonly TestAppOptions[]>(
 ): Promise<{ readonly apps: { readonly [I in keyof O]: TestApp }; readonly database: TestDatabase }> {
   const database = await createTestDatabase();
   // Registered first, so run last.
-  onTestFinished(() => database.drop());
+  onTestFinished(async () => {
+    await database.drop();
+    await rm(path.join(tmpdir(), `muster-${database.name}`), { recursive: true, force: true, maxRetries: 3 });
+  });
   const apps: TestApp[] = [];
   for (const each of options) apps.push(await startTestApp({ ...each, database }));
   return { apps: apps as unknown as { readonly [I in keyof O]: TestApp }, database };

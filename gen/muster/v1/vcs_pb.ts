@@ -2,10 +2,12 @@
 // @generated from file muster/v1/vcs.proto (package muster.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_muster_v1_options } from "./options_pb.js";
 import type { VcsType } from "./repos_pb.js";
 import { file_muster_v1_repos } from "./repos_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file muster/v1/vcs.proto.
  */
 export const file_muster_v1_vcs: GenFile = /*@__PURE__*/
-  fileDesc("ChNtdXN0ZXIvdjEvdmNzLnByb3RvEgltdXN0ZXIudjEiigMKB1Rhc2tWY3MSDwoHdGFza19pZBgBIAEoCRIPCgdyZXBvX2lkGAIgASgJEiQKCHZjc190eXBlGAMgASgOMhIubXVzdGVyLnYxLlZjc1R5cGUSEAoIcmVmX25hbWUYBCABKAkSEQoJY2hhbmdlX2lkGAUgASgJEhMKC2Jhc2VfY29tbWl0GAYgASgJEhgKC2hlYWRfY29tbWl0GAcgASgJSACIAQESFAoMc3RhcnRfY29tbWl0GAggASgJEhoKDXdvcmt0cmVlX3BhdGgYCSABKAlIAYgBARIuCgpjcmVhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgthcmNoaXZlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCDgoMX2hlYWRfY29tbWl0QhAKDl93b3JrdHJlZV9wYXRoYgZwcm90bzM", [file_google_protobuf_timestamp, file_muster_v1_repos]);
+  fileDesc("ChNtdXN0ZXIvdjEvdmNzLnByb3RvEgltdXN0ZXIudjEiigMKB1Rhc2tWY3MSDwoHdGFza19pZBgBIAEoCRIPCgdyZXBvX2lkGAIgASgJEiQKCHZjc190eXBlGAMgASgOMhIubXVzdGVyLnYxLlZjc1R5cGUSEAoIcmVmX25hbWUYBCABKAkSEQoJY2hhbmdlX2lkGAUgASgJEhMKC2Jhc2VfY29tbWl0GAYgASgJEhgKC2hlYWRfY29tbWl0GAcgASgJSACIAQESFAoMc3RhcnRfY29tbWl0GAggASgJEhoKDXdvcmt0cmVlX3BhdGgYCSABKAlIAYgBARIuCgpjcmVhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgthcmNoaXZlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCDgoMX2hlYWRfY29tbWl0QhAKDl93b3JrdHJlZV9wYXRoIj4KCERpZmZMaW5lEiEKBGtpbmQYASABKA4yEy5tdXN0ZXIudjEuTGluZUtpbmQSDwoHY29udGVudBgCIAEoCSKKAQoIRGlmZkh1bmsSEQoJb2xkX3N0YXJ0GAEgASgFEhEKCW9sZF9saW5lcxgCIAEoBRIRCgluZXdfc3RhcnQYAyABKAUSEQoJbmV3X2xpbmVzGAQgASgFEg4KBmhlYWRlchgFIAEoCRIiCgVsaW5lcxgGIAMoCzITLm11c3Rlci52MS5EaWZmTGluZSK9AQoIRGlmZkZpbGUSDAoEcGF0aBgBIAEoCRIVCghvbGRfcGF0aBgCIAEoCUgAiAEBEiUKBnN0YXR1cxgDIAEoDjIVLm11c3Rlci52MS5GaWxlU3RhdHVzEg4KBmJpbmFyeRgEIAEoCBIRCglhZGRpdGlvbnMYBSABKAUSEQoJZGVsZXRpb25zGAYgASgFEiIKBWh1bmtzGAcgAygLMhMubXVzdGVyLnYxLkRpZmZIdW5rQgsKCV9vbGRfcGF0aCJ4CgREaWZmEgwKBGJhc2UYASABKAkSEQoEaGVhZBgCIAEoCUgAiAEBEg8KB3VuaWZpZWQYAyABKAkSEQoJdHJ1bmNhdGVkGAQgASgIEiIKBWZpbGVzGAUgAygLMhMubXVzdGVyLnYxLkRpZmZGaWxlQgcKBV9oZWFkIh8KEUdldFRhc2tWY3NSZXF1ZXN0EgoKAmlkGAEgASgJIkIKEkdldFRhc2tWY3NSZXNwb25zZRIkCgN2Y3MYASABKAsyEi5tdXN0ZXIudjEuVGFza1Zjc0gAiAEBQgYKBF92Y3MidAoSTGlzdFRhc2tWY3NSZXF1ZXN0EhQKB3JlcG9faWQYASABKAlIAIgBARISCgVsaW1pdBgCIAEoBUgBiAEBEhMKBmN1cnNvchgDIAEoCUgCiAEBQgoKCF9yZXBvX2lkQggKBl9saW1pdEIJCgdfY3Vyc29yImAKE0xpc3RUYXNrVmNzUmVzcG9uc2USHwoDdmNzGAEgAygLMhIubXVzdGVyLnYxLlRhc2tWY3MSGAoLbmV4dF9jdXJzb3IYAiABKAlIAIgBAUIOCgxfbmV4dF9jdXJzb3IiIAoSQXJjaGl2ZVRhc2tSZXF1ZXN0EgoKAmlkGAEgASgJIjYKE0FyY2hpdmVUYXNrUmVzcG9uc2USHwoDdmNzGAEgASgLMhIubXVzdGVyLnYxLlRhc2tWY3MiIAoSR2V0VGFza0RpZmZSZXF1ZXN0EgoKAmlkGAEgASgJIjQKE0dldFRhc2tEaWZmUmVzcG9uc2USHQoEZGlmZhgBIAEoCzIPLm11c3Rlci52MS5EaWZmKu4BCgpGaWxlU3RhdHVzEhsKF0ZJTEVfU1RBVFVTX1VOU1BFQ0lGSUVEEAASIAoRRklMRV9TVEFUVVNfQURERUQQARoJ+rsYBUFkZGVkEiYKFEZJTEVfU1RBVFVTX01PRElGSUVEEAIaDPq7GAhNb2RpZmllZBIkChNGSUxFX1NUQVRVU19ERUxFVEVEEAMaC/q7GAdEZWxldGVkEiQKE0ZJTEVfU1RBVFVTX1JFTkFNRUQQBBoL+rsYB1JlbmFtZWQSLQoYRklMRV9TVEFUVVNfVFlQRV9DSEFOR0VEEAUaD/q7GAtUeXBlQ2hhbmdlZCqHAQoITGluZUtpbmQSGQoVTElORV9LSU5EX1VOU1BFQ0lGSUVEEAASGgoNTElORV9LSU5EX0FERBABGgf6uxgDQWRkEiAKEExJTkVfS0lORF9SRU1PVkUQAhoK+rsYBlJlbW92ZRIiChFMSU5FX0tJTkRfQ09OVEVYVBADGgv6uxgHQ29udGV4dDKIBAoKVmNzU2VydmljZRJ5CgpHZXRUYXNrVmNzEhwubXVzdGVyLnYxLkdldFRhc2tWY3NSZXF1ZXN0Gh0ubXVzdGVyLnYxLkdldFRhc2tWY3NSZXNwb25zZSIukAIBqrsYCHZjcy5yZWFkgtPkkwIZYgN2Y3MSEi9hcGkvdmNzL3Rhc2sve2lkfRJ3CgtMaXN0VGFza1ZjcxIdLm11c3Rlci52MS5MaXN0VGFza1Zjc1JlcXVlc3QaHi5tdXN0ZXIudjEuTGlzdFRhc2tWY3NSZXNwb25zZSIpkAIBqrsYCHZjcy5yZWFkgtPkkwIUYgN2Y3MSDS9hcGkvdmNzL3Rhc2sShgEKC0FyY2hpdmVUYXNrEh0ubXVzdGVyLnYxLkFyY2hpdmVUYXNrUmVxdWVzdBoeLm11c3Rlci52MS5BcmNoaXZlVGFza1Jlc3BvbnNlIjiquxgKdmNzLm1hbmFnZYLT5JMCJDoBKmIDdmNzIhovYXBpL3Zjcy90YXNrL3tpZH0vYXJjaGl2ZRJ9CgtHZXRUYXNrRGlmZhIdLm11c3Rlci52MS5HZXRUYXNrRGlmZlJlcXVlc3QaHi5tdXN0ZXIudjEuR2V0VGFza0RpZmZSZXNwb25zZSIvkAIBqrsYCHZjcy5yZWFkgtPkkwIaYgRkaWZmEhIvYXBpL3Zjcy9kaWZmL3tpZH1iBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_options, file_muster_v1_repos]);
 
 /**
  * The branch and the work tree of a task.
@@ -103,4 +105,460 @@ export type TaskVcs = Message<"muster.v1.TaskVcs"> & {
  */
 export const TaskVcsSchema: GenMessage<TaskVcs> = /*@__PURE__*/
   messageDesc(file_muster_v1_vcs, 0);
+
+/**
+ * @generated from message muster.v1.DiffLine
+ */
+export type DiffLine = Message<"muster.v1.DiffLine"> & {
+  /**
+   * @generated from field: muster.v1.LineKind kind = 1;
+   */
+  kind: LineKind;
+
+  /**
+   * Without its first character and its line break.
+   *
+   * @generated from field: string content = 2;
+   */
+  content: string;
+};
+
+/**
+ * Describes the message muster.v1.DiffLine.
+ * Use `create(DiffLineSchema)` to create a new message.
+ */
+export const DiffLineSchema: GenMessage<DiffLine> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 1);
+
+/**
+ * @generated from message muster.v1.DiffHunk
+ */
+export type DiffHunk = Message<"muster.v1.DiffHunk"> & {
+  /**
+   * @generated from field: int32 old_start = 1;
+   */
+  oldStart: number;
+
+  /**
+   * @generated from field: int32 old_lines = 2;
+   */
+  oldLines: number;
+
+  /**
+   * @generated from field: int32 new_start = 3;
+   */
+  newStart: number;
+
+  /**
+   * @generated from field: int32 new_lines = 4;
+   */
+  newLines: number;
+
+  /**
+   * Where it is, such as the first line of a function.
+   *
+   * @generated from field: string header = 5;
+   */
+  header: string;
+
+  /**
+   * @generated from field: repeated muster.v1.DiffLine lines = 6;
+   */
+  lines: DiffLine[];
+};
+
+/**
+ * Describes the message muster.v1.DiffHunk.
+ * Use `create(DiffHunkSchema)` to create a new message.
+ */
+export const DiffHunkSchema: GenMessage<DiffHunk> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 2);
+
+/**
+ * @generated from message muster.v1.DiffFile
+ */
+export type DiffFile = Message<"muster.v1.DiffFile"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Of a renamed one.
+   *
+   * @generated from field: optional string old_path = 2;
+   */
+  oldPath?: string | undefined;
+
+  /**
+   * @generated from field: muster.v1.FileStatus status = 3;
+   */
+  status: FileStatus;
+
+  /**
+   * @generated from field: bool binary = 4;
+   */
+  binary: boolean;
+
+  /**
+   * 0 for a binary one.
+   *
+   * @generated from field: int32 additions = 5;
+   */
+  additions: number;
+
+  /**
+   * @generated from field: int32 deletions = 6;
+   */
+  deletions: number;
+
+  /**
+   * @generated from field: repeated muster.v1.DiffHunk hunks = 7;
+   */
+  hunks: DiffHunk[];
+};
+
+/**
+ * Describes the message muster.v1.DiffFile.
+ * Use `create(DiffFileSchema)` to create a new message.
+ */
+export const DiffFileSchema: GenMessage<DiffFile> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 3);
+
+/**
+ * @generated from message muster.v1.Diff
+ */
+export type Diff = Message<"muster.v1.Diff"> & {
+  /**
+   * The commit that the task began at.
+   *
+   * @generated from field: string base = 1;
+   */
+  base: string;
+
+  /**
+   * The commit that was last submitted; null: what is in the work tree.
+   *
+   * @generated from field: optional string head = 2;
+   */
+  head?: string | undefined;
+
+  /**
+   * As `git diff` prints it, up to 5 MiB.
+   *
+   * @generated from field: string unified = 3;
+   */
+  unified: string;
+
+  /**
+   * Whether lines are missing at its end, and in `files`.
+   *
+   * @generated from field: bool truncated = 4;
+   */
+  truncated: boolean;
+
+  /**
+   * @generated from field: repeated muster.v1.DiffFile files = 5;
+   */
+  files: DiffFile[];
+};
+
+/**
+ * Describes the message muster.v1.Diff.
+ * Use `create(DiffSchema)` to create a new message.
+ */
+export const DiffSchema: GenMessage<Diff> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 4);
+
+/**
+ * @generated from message muster.v1.GetTaskVcsRequest
+ */
+export type GetTaskVcsRequest = Message<"muster.v1.GetTaskVcsRequest"> & {
+  /**
+   * Of the task.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message muster.v1.GetTaskVcsRequest.
+ * Use `create(GetTaskVcsRequestSchema)` to create a new message.
+ */
+export const GetTaskVcsRequestSchema: GenMessage<GetTaskVcsRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 5);
+
+/**
+ * @generated from message muster.v1.GetTaskVcsResponse
+ */
+export type GetTaskVcsResponse = Message<"muster.v1.GetTaskVcsResponse"> & {
+  /**
+   * Unset when the task was never started.
+   *
+   * @generated from field: optional muster.v1.TaskVcs vcs = 1;
+   */
+  vcs?: TaskVcs | undefined;
+};
+
+/**
+ * Describes the message muster.v1.GetTaskVcsResponse.
+ * Use `create(GetTaskVcsResponseSchema)` to create a new message.
+ */
+export const GetTaskVcsResponseSchema: GenMessage<GetTaskVcsResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 6);
+
+/**
+ * @generated from message muster.v1.ListTaskVcsRequest
+ */
+export type ListTaskVcsRequest = Message<"muster.v1.ListTaskVcsRequest"> & {
+  /**
+   * Only of tasks of this repository.
+   *
+   * @generated from field: optional string repo_id = 1;
+   */
+  repoId?: string | undefined;
+
+  /**
+   * 1 to 500, default 50.
+   *
+   * @generated from field: optional int32 limit = 2;
+   */
+  limit?: number | undefined;
+
+  /**
+   * Where the page before ended: its next_cursor.
+   *
+   * @generated from field: optional string cursor = 3;
+   */
+  cursor?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ListTaskVcsRequest.
+ * Use `create(ListTaskVcsRequestSchema)` to create a new message.
+ */
+export const ListTaskVcsRequestSchema: GenMessage<ListTaskVcsRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 7);
+
+/**
+ * @generated from message muster.v1.ListTaskVcsResponse
+ */
+export type ListTaskVcsResponse = Message<"muster.v1.ListTaskVcsResponse"> & {
+  /**
+   * @generated from field: repeated muster.v1.TaskVcs vcs = 1;
+   */
+  vcs: TaskVcs[];
+
+  /**
+   * Where the next page begins; unset on the last page. REST puts it into the Link header.
+   *
+   * @generated from field: optional string next_cursor = 2;
+   */
+  nextCursor?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ListTaskVcsResponse.
+ * Use `create(ListTaskVcsResponseSchema)` to create a new message.
+ */
+export const ListTaskVcsResponseSchema: GenMessage<ListTaskVcsResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 8);
+
+/**
+ * @generated from message muster.v1.ArchiveTaskRequest
+ */
+export type ArchiveTaskRequest = Message<"muster.v1.ArchiveTaskRequest"> & {
+  /**
+   * Of the task.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message muster.v1.ArchiveTaskRequest.
+ * Use `create(ArchiveTaskRequestSchema)` to create a new message.
+ */
+export const ArchiveTaskRequestSchema: GenMessage<ArchiveTaskRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 9);
+
+/**
+ * @generated from message muster.v1.ArchiveTaskResponse
+ */
+export type ArchiveTaskResponse = Message<"muster.v1.ArchiveTaskResponse"> & {
+  /**
+   * @generated from field: muster.v1.TaskVcs vcs = 1;
+   */
+  vcs?: TaskVcs | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ArchiveTaskResponse.
+ * Use `create(ArchiveTaskResponseSchema)` to create a new message.
+ */
+export const ArchiveTaskResponseSchema: GenMessage<ArchiveTaskResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 10);
+
+/**
+ * @generated from message muster.v1.GetTaskDiffRequest
+ */
+export type GetTaskDiffRequest = Message<"muster.v1.GetTaskDiffRequest"> & {
+  /**
+   * Of the task.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message muster.v1.GetTaskDiffRequest.
+ * Use `create(GetTaskDiffRequestSchema)` to create a new message.
+ */
+export const GetTaskDiffRequestSchema: GenMessage<GetTaskDiffRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 11);
+
+/**
+ * @generated from message muster.v1.GetTaskDiffResponse
+ */
+export type GetTaskDiffResponse = Message<"muster.v1.GetTaskDiffResponse"> & {
+  /**
+   * @generated from field: muster.v1.Diff diff = 1;
+   */
+  diff?: Diff | undefined;
+};
+
+/**
+ * Describes the message muster.v1.GetTaskDiffResponse.
+ * Use `create(GetTaskDiffResponseSchema)` to create a new message.
+ */
+export const GetTaskDiffResponseSchema: GenMessage<GetTaskDiffResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_vcs, 12);
+
+/**
+ * @generated from enum muster.v1.FileStatus
+ */
+export enum FileStatus {
+  /**
+   * @generated from enum value: FILE_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: FILE_STATUS_ADDED = 1;
+   */
+  ADDED = 1,
+
+  /**
+   * @generated from enum value: FILE_STATUS_MODIFIED = 2;
+   */
+  MODIFIED = 2,
+
+  /**
+   * @generated from enum value: FILE_STATUS_DELETED = 3;
+   */
+  DELETED = 3,
+
+  /**
+   * @generated from enum value: FILE_STATUS_RENAMED = 4;
+   */
+  RENAMED = 4,
+
+  /**
+   * Such as a file that has become a symbolic link.
+   *
+   * @generated from enum value: FILE_STATUS_TYPE_CHANGED = 5;
+   */
+  TYPE_CHANGED = 5,
+}
+
+/**
+ * Describes the enum muster.v1.FileStatus.
+ */
+export const FileStatusSchema: GenEnum<FileStatus> = /*@__PURE__*/
+  enumDesc(file_muster_v1_vcs, 0);
+
+/**
+ * @generated from enum muster.v1.LineKind
+ */
+export enum LineKind {
+  /**
+   * @generated from enum value: LINE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: LINE_KIND_ADD = 1;
+   */
+  ADD = 1,
+
+  /**
+   * @generated from enum value: LINE_KIND_REMOVE = 2;
+   */
+  REMOVE = 2,
+
+  /**
+   * @generated from enum value: LINE_KIND_CONTEXT = 3;
+   */
+  CONTEXT = 3,
+}
+
+/**
+ * Describes the enum muster.v1.LineKind.
+ */
+export const LineKindSchema: GenEnum<LineKind> = /*@__PURE__*/
+  enumDesc(file_muster_v1_vcs, 1);
+
+/**
+ * Branches and work trees of tasks. StartTask makes them, SubmitTask commits what is in them.
+ *
+ * @generated from service muster.v1.VcsService
+ */
+export const VcsService: GenService<{
+  /**
+   * Reads the branch and work tree of a task. Null when it was never started.
+   *
+   * @generated from rpc muster.v1.VcsService.GetTaskVcs
+   */
+  getTaskVcs: {
+    methodKind: "unary";
+    input: typeof GetTaskVcsRequestSchema;
+    output: typeof GetTaskVcsResponseSchema;
+  },
+  /**
+   * Lists them, newest task first, one page at a time.
+   *
+   * @generated from rpc muster.v1.VcsService.ListTaskVcs
+   */
+  listTaskVcs: {
+    methodKind: "unary";
+    input: typeof ListTaskVcsRequestSchema;
+    output: typeof ListTaskVcsResponseSchema;
+  },
+  /**
+   * Removes branch and work tree of a task that is Completed or Cancelled; what was committed is kept. Archiving again is fine. For
+   * humans.
+   *
+   * @generated from rpc muster.v1.VcsService.ArchiveTask
+   */
+  archiveTask: {
+    methodKind: "unary";
+    input: typeof ArchiveTaskRequestSchema;
+    output: typeof ArchiveTaskResponseSchema;
+  },
+  /**
+   * What a task has changed: from where it began to what was last submitted or, before that, to what is in its work tree. `not_found`
+   * also when it was never started, or is archived and was never submitted.
+   *
+   * @generated from rpc muster.v1.VcsService.GetTaskDiff
+   */
+  getTaskDiff: {
+    methodKind: "unary";
+    input: typeof GetTaskDiffRequestSchema;
+    output: typeof GetTaskDiffResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_muster_v1_vcs, 0);
 

@@ -1,4 +1,5 @@
 import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { AppError, invalidField } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Db, Queries, Tx } from '../../platform/db/db.js';
@@ -77,7 +78,7 @@ export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps)
     async byPath(path) {
       checkPath(path);
       // A repository that has been moved away is still known by its path.
-      return findRepoByPath(db, await realpath(path).catch(() => path));
+      return findRepoByPath(db, await realpath(path).catch(() => resolve(path)));
     },
     async list({ limit, cursor }) {
       const most = limit ?? 50;

@@ -1,2 +1,3 @@
-export { createTaskRpc } from './rpc.js';
+export { createTaskRpc, createVcsRpc } from './rpc.js';
 export { createTasks, type Tasks, type TasksDeps } from './service.js';
+export { createWorktrees, type Worktrees } from './worktrees.js';

@@ -1,4 +1,5 @@
 import { TaskService } from '../../../gen/muster/v1/tasks_pb.js';
+import { VcsService } from '../../../gen/muster/v1/vcs_pb.js';
 import { keeping } from '../../platform/idempotency/keep.js';
 import type { Call } from '../../platform/rpc/call.js';
 import { type Service, service } from '../../platform/rpc/methods.js';
@@ -8,7 +9,9 @@ import { checkMayClaim, checkMayCreate, checkMayRebase, checkOwn } from './guard
 import type { BlockInput } from './mutations.js';
 import type { TaskWithContext } from './reader.js';
 import type { ListInput, ScopeInput, Tasks, WorkInput } from './service.js';
+import type { TaskVcs } from './store-vcs.js';
 import type { CreateInput, Status, Task, UpdateInput } from './tasks.js';
+import type { VcsListInput, Worktrees } from './worktrees.js';
 
 interface ById {
   readonly id: string;
@@ -67,6 +70,21 @@ export function createTaskRpc(tasks: Tasks): Service {
     getTaskTree: async (input: ScopeInput) => ({ trees: await tasks.tree(input) }),
     getTaskProgress: async (input: ScopeInput) => ({ progress: await tasks.progress(input) }),
     getNextReadyTask: async (input: WorkInput) => claimed(await tasks.nextReady(input)),
+  });
+}
+
+/** VcsService on the wire. */
+export function createVcsRpc(worktrees: Worktrees, tasks: Pick<Tasks, 'archive'>): Service {
+  return service(VcsService, {
+    getTaskVcs: async ({ id }: ById) => ({ vcs: await worktrees.get(id) }),
+    listTaskVcs: (input: VcsListInput) => worktrees.list(input),
+    archiveTask: ({ id }: ById, call: Call) =>
+      keeping(
+        call,
+        (vcs: TaskVcs) => ({ vcs }),
+        (keep) => tasks.archive(id, originOf(call), keep),
+      ),
+    getTaskDiff: async ({ id }: ById, call: Call) => ({ diff: await worktrees.diff(id, call.signal) }),
   });
 }
 

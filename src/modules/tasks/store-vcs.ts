@@ -42,7 +42,7 @@ const columns = `v.task_id, v.repo_id, v.state, v.holder, v.held_until, v.ref_na
 
 /** Undefined as long as nothing has been made. */
 export function vcsOf(row: VcsRow | undefined): TaskVcs | undefined {
-  if (row?.base_commit == null || row.start_commit === null) return undefined;
+  if (row === undefined || row.base_commit === null || row.start_commit === null) return undefined;
   return {
     taskId: row.task_id,
     repoId: row.repo_id,
@@ -86,6 +86,23 @@ export async function insertHeld(
   now: Date,
 ): Promise<void> {
   await tx.query(begin, [taskId, made.repoId, holder, until.toISOString(), made.refName, now.toISOString()]);
+}
+
+const rest: Statement = {
+  name: 'task_vcs_rest',
+  text: `INSERT INTO task_vcs (task_id, repo_id, state, holder, held_until, ref_name, created_at, updated_at)
+    VALUES ($1, $2, 'removing', $3, $4, $5, $6, $6) ON CONFLICT DO NOTHING RETURNING task_id`,
+};
+
+/** Says that what git may have of a task is about to be removed. Answers false when somebody has it in hands. */
+export async function insertRest(
+  tx: Tx,
+  { taskId, holder, until }: Hold & { readonly until: Date },
+  made: { readonly repoId: string; readonly refName: string },
+  now: Date,
+): Promise<boolean> {
+  const values = [taskId, made.repoId, holder, until.toISOString(), made.refName, now.toISOString()];
+  return (await tx.query(rest, values)).length > 0;
 }
 
 const hold: Statement = {
@@ -137,13 +154,12 @@ export async function settleCommitted(
 
 const archived: Statement = {
   name: 'task_vcs_archived',
-  text: `UPDATE task_vcs SET state = 'archived', holder = NULL, held_until = NULL, worktree_path = NULL, archived_at = $3,
-      updated_at = $3
-    WHERE task_id = $1 AND holder = $2 AND state = 'archiving' RETURNING task_id`,
+  text: `UPDATE task_vcs SET state = 'archived', holder = NULL, held_until = NULL
+    WHERE task_id = $1 AND holder = $2 AND state = 'archiving'`,
 };
 
-export async function settleArchived(tx: Tx, { taskId, holder }: Hold, now: Date): Promise<boolean> {
-  return (await tx.query(archived, [taskId, holder, now.toISOString()])).length > 0;
+export async function settleArchived(on: Queries, { taskId, holder }: Hold): Promise<void> {
+  await on.query(archived, [taskId, holder]);
 }
 
 const back: Statement = {
@@ -204,8 +220,40 @@ export async function setStarting(tx: Tx, id: string, is: boolean): Promise<void
   await tx.query(starting, [id, is]);
 }
 
-const archiveTask: Statement = { name: 'tasks_archive', text: 'UPDATE tasks SET archived_at = $2 WHERE id = $1' };
+const mark: Statement = {
+  name: 'task_vcs_mark_archived',
+  text: `WITH marked AS (UPDATE tasks SET archived_at = $2 WHERE id = $1)
+    UPDATE task_vcs SET archived_at = $2, updated_at = $2, worktree_path = NULL WHERE task_id = $1`,
+};
 
-export async function setArchived(tx: Tx, id: string, now: Date): Promise<void> {
-  await tx.query(archiveTask, [id, now.toISOString()]);
+/** Says of a task and of what git has of it that they are archived. */
+export async function markArchived(tx: Tx, taskId: string, now: Date): Promise<void> {
+  await tx.query(mark, [taskId, now.toISOString()]);
+}
+
+const list: Statement = {
+  name: 'task_vcs_list',
+  text: `SELECT ${columns} FROM task_vcs v
+    WHERE v.base_commit IS NOT NULL AND v.state <> 'removing' AND ($2::text IS NULL OR v.task_id < $2) ORDER BY v.task_id DESC LIMIT $1`,
+};
+const listOfRepo: Statement = {
+  name: 'task_vcs_list_of_repo',
+  text: `SELECT ${columns} FROM task_vcs v
+    WHERE v.repo_id = $3 AND v.base_commit IS NOT NULL AND v.state <> 'removing' AND ($2::text IS NULL OR v.task_id < $2)
+    ORDER BY v.task_id DESC LIMIT $1`,
+};
+
+/** Of tasks that have been started, by their ids downwards from `before`. */
+export async function listVcs(
+  on: Queries,
+  repoId: string | undefined,
+  before: string | undefined,
+  limit: number,
+): Promise<readonly TaskVcs[]> {
+  const values = [limit, before ?? null];
+  const rows =
+    repoId === undefined
+      ? await on.query<VcsRow>(list, values)
+      : await on.query<VcsRow>(listOfRepo, [...values, repoId]);
+  return rows.map(vcsOf).filter((vcs) => vcs !== undefined);
 }

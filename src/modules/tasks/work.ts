@@ -2,7 +2,7 @@ import { AppError } from '../../errors.js';
 import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
-import { appendEvents, type Change, type Origin, systemOrigin } from '../events/index.js';
+import { appendEvents, type Change, type Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
 import { openReview } from '../reviews/index.js';
 import type { Person, Prepared, TaskRef, Vcs } from '../vcs/index.js';
@@ -21,7 +21,8 @@ import {
   type Hold,
   holdReady,
   insertHeld,
-  setArchived,
+  insertRest,
+  markArchived,
   setStarting,
   settleArchived,
   settleBack,
@@ -73,7 +74,7 @@ export interface Work {
   archive(id: string, origin: Origin, keep?: Keep<TaskVcs>): Promise<TaskVcs>;
   /** To be called when deleted tasks have left something. */
   cleanUp(): void;
-  background: Pick<Holds, 'start' | 'stop'>;
+  readonly background: Pick<Holds, 'start' | 'stop'>;
 }
 
 /** A task in hands, for which git is to do something. */
@@ -133,32 +134,54 @@ export function createWork(deps: WorkDeps): Work {
     });
   }
 
+  /** Takes back what was begun, as far as it is still in these hands. */
   async function undo({ node, ref, hold }: Pick<Held, 'ref' | 'hold'> & { node: Pick<Node, 'id' | 'repoId'> }) {
     const row = (await findVcsRows(db, [node.id])).get(node.id);
-    // Settled after all, or somebody else's.
-    if (row?.holder !== hold.holder) return;
-    if (row.state === 'removing' || (row.state === 'preparing' && row.base_commit === null)) {
-      await vcs.archive(ref);
-      await db.transaction(async (tx) => {
-        await lockGraphs(tx, [node.repoId]);
-        await settleGone(tx, hold);
-        await setStarting(tx, node.id, false);
-      });
-      return;
-    }
+    // When others have done that already, git may have gone on behind their back.
+    const isOurs = row === undefined ? await holdRest(node, hold) : row.holder === hold.holder;
+    if (!isOurs) return;
+    const isUnmade = row === undefined || row.state === 'removing' || row.base_commit === null;
+    if (isUnmade) await vcs.archive(ref);
     await db.transaction(async (tx) => {
       await lockGraphs(tx, [node.repoId]);
-      await settleBack(tx, hold);
-      if (row.state === 'preparing') await setStarting(tx, node.id, false);
+      if (isUnmade) await settleGone(tx, hold);
+      else await settleBack(tx, hold);
+      if (row?.state === 'preparing') await setStarting(tx, node.id, false);
+    });
+  }
+
+  /** Takes what git may have left of a task that nobody has in hands. Answers whether it could. */
+  function holdRest(node: Pick<Node, 'id' | 'repoId'>, hold: Hold): Promise<boolean> {
+    return db.transaction(async (tx) => {
+      await lockGraphs(tx, [node.repoId]);
+      const { until } = holds.create(node.id);
+      const made = { repoId: node.repoId, refName: branchOf(node.id) };
+      return insertRest(tx, { ...hold, until }, made, clock.now());
     });
   }
 
   async function heal(row: VcsRow, hold: Hold): Promise<void> {
     const node = { id: row.task_id, repoId: row.repo_id };
     const ref = await db.transaction((tx) => refOf(tx, node));
-    if (row.state !== 'archiving') return undo({ node, ref, hold });
+    return row.state === 'archiving' ? clearAway({ ref, hold }) : undo({ node, ref, hold });
+  }
+
+  async function clearAway({ ref, hold }: Pick<Held, 'ref' | 'hold'>): Promise<void> {
     await vcs.archive(ref);
-    await settleArchive({ node, hold }, systemOrigin);
+    await settleArchived(db, hold);
+  }
+
+  async function archiveRow(tx: Tx, node: Node, origin: Origin) {
+    const { id } = node;
+    const held = await take(tx, node, 'archiving');
+    const now = clock.now();
+    await markArchived(tx, id, now);
+    const row = (await findVcsRows(tx, [id])).get(id);
+    const made = vcsOf(row);
+    if (made === undefined) throw new Error(`${id} has nothing to be archived`);
+    const changes = [vcsChange('TaskArchived', node, row)];
+    await appendEvents(tx, origin, now, changes);
+    return { held, made, changes };
   }
 
   async function reserve(tx: Tx, node: Node, base: string | undefined): Promise<Held & { readonly base?: string }> {
@@ -210,28 +233,6 @@ export function createWork(deps: WorkDeps): Work {
     const changes = [...created, ...(await move(tx, node, 'InProgress', 'TaskStarted', now))];
     await appendEvents(tx, origin, now, changes);
     return changes;
-  }
-
-  async function settleArchive(
-    { node: { id }, hold }: Pick<Held, 'hold'> & { node: Pick<Node, 'id'> },
-    origin: Origin,
-    keep?: Keep<TaskVcs>,
-  ): Promise<TaskVcs> {
-    const { vcs: archived, changes } = await db.transaction(async (tx) => {
-      const node = await lockTask(tx, id);
-      const now = clock.now();
-      if (!(await settleArchived(tx, hold, now))) throw lostHold(id);
-      await setArchived(tx, id, now);
-      const row = (await findVcsRows(tx, [id])).get(id);
-      const made = vcsOf(row);
-      if (made === undefined) throw new Error(`${id} has nothing to be archived`);
-      const told = [vcsChange('TaskArchived', node, row)];
-      await appendEvents(tx, origin, now, told);
-      await keep?.(tx, made);
-      return { vcs: made, changes: told };
-    });
-    tell(changes, origin);
-    return archived;
   }
 
   function tell(changes: readonly Change[], origin: Origin): void {
@@ -302,21 +303,24 @@ export function createWork(deps: WorkDeps): Work {
       return task;
     },
     async archive(id, origin, keep) {
-      const held = await db.transaction(async (tx) => {
+      const { made, changes, held } = await db.transaction(async (tx) => {
         const node = await lockTask(tx, id);
         if (node.status !== 'Completed' && node.status !== 'Cancelled') throw notDone(id, node);
         const row = (await findVcsRows(tx, [id])).get(id);
         if (row === undefined) throw nothingToArchive(id);
-        const made = vcsOf(row);
-        if (row.state !== 'archived' || made === undefined) return take(tx, node, 'archiving');
-        await keep?.(tx, made);
-        return made;
+        const known = row.archived_at === null ? undefined : vcsOf(row);
+        const archived = known === undefined ? await archiveRow(tx, node, origin) : { made: known, changes: [] };
+        await keep?.(tx, archived.made);
+        return { held: undefined, ...archived };
       });
-      if ('taskId' in held) return held;
-      return holds.keep(held.hold, async () => {
-        await vcs.archive(held.ref);
-        return settleArchive(held, origin, keep);
-      });
+      tell(changes, origin);
+      if (held !== undefined) {
+        // That it is archived is decided. Should git fail now, it is tried again until it does not.
+        await holds
+          .keep(held.hold, () => clearAway(held))
+          .catch((error: unknown) => log.warn('work_not_cleared_away', { task_id: id, error }));
+      }
+      return made;
     },
     cleanUp: () => holds.wake(),
     background: { start: () => holds.start(), stop: () => holds.stop() },
@@ -330,8 +334,8 @@ async function inheritedBase(tx: Tx, { parentId, grandId }: Node): Promise<strin
   const rows = await findVcsRows(tx, ids);
   for (const id of ids) {
     const row = rows.get(id);
-    if (row?.base_commit == null) continue;
-    return row.state === 'archived' ? (row.head_commit ?? row.base_commit) : row.ref_name;
+    if (row === undefined || row.base_commit === null) continue;
+    return row.archived_at !== null ? (row.head_commit ?? row.base_commit) : row.ref_name;
   }
   return undefined;
 }
@@ -340,8 +344,8 @@ function firstLine(text: string): string {
   return text.trim().split('\n', 1)[0] ?? '';
 }
 
-function inOtherHands(id: string, { state }: VcsRow): AppError {
-  const why = state === 'archived' ? 'is archived' : `is ${state} in other hands; try again`;
+function inOtherHands(id: string, { state, archived_at: archivedAt }: VcsRow): AppError {
+  const why = archivedAt !== null ? 'is archived' : `is ${state} in other hands; try again`;
   return new AppError('conflict', `The work tree of ${id} ${why}.`, { details: { id, state } });
 }
 

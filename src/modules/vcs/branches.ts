@@ -28,17 +28,16 @@ export async function createBranch(view: View, ref: string, commit: string): Pro
 }
 
 function whyNoBranch(error: unknown, ref: string): unknown {
-  const [, blocking] = error instanceof GitFailure ? (/'([^']+)' exists; cannot create/.exec(error.stderr) ?? []) : [];
-  if (blocking === undefined) return error;
-  const branch = blocking.replace(/^refs\/heads\//, '');
-  return new AppError(
-    'conflict',
-    `The repository has a branch '${branch}', beside which there can be no ${ref}; rename it.`,
-    {
-      details: { branch },
-      cause: error,
-    },
-  );
+  if (!(error instanceof GitFailure)) return error;
+  const [, blocking] = /'([^']+)' exists; cannot create/.exec(error.stderr) ?? [];
+  const isThere = /reference already exists/.test(error.stderr);
+  if (blocking === undefined && !isThere) return error;
+  const branch = (blocking ?? ref).replace(/^refs\/heads\//, '');
+  const message =
+    blocking === undefined
+      ? `The repository has a '${branch}' that is no branch of its own; remove it.`
+      : `The repository has a branch '${branch}', beside which there can be no ${ref}; rename it.`;
+  return new AppError('conflict', message, { details: { branch }, cause: error });
 }
 
 /**
@@ -82,7 +81,7 @@ async function update(view: View, commands: readonly Command[]): Promise<void> {
   const stdin = commands
     .map(([verb, ref, ...values]) => `${verb} ${ref}\0${values.map((value) => `${value}\0`).join('')}`)
     .join('');
-  await view.run({ args: ['update-ref', '--stdin', '-z'], stdin, env: identity });
+  await view.run({ args: ['update-ref', '--no-deref', '--stdin', '-z'], stdin, env: identity });
 }
 
 /** Who moves references, in their logs. */

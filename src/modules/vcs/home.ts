@@ -1,11 +1,15 @@
-import { mkdir, realpath, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+
+const ignoreFile = '.gitignore';
 
 /** Where the work trees of tasks are, and what Muster keeps for git. */
 export interface VcsHome {
   /** For all repositories as our git sees them. */
   views(): Promise<string>;
   worktree(repoId: string, taskId: string): Promise<string>;
+  /** The names of what is where the work trees of a repository are. */
+  worktrees(repoId: string): Promise<readonly string[]>;
 }
 
 /**
@@ -21,7 +25,7 @@ export function createVcsHome(dataDir: string): VcsHome {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     // Git has to find its own paths again, whatever links lead there.
     const real = await realpath(dir);
-    await writeFile(path.join(real, '.gitignore'), '*\n');
+    await writeFile(path.join(real, ignoreFile), '*\n');
     await mkdir(path.join(real, 'git'), { recursive: true });
     await mkdir(path.join(real, 'worktrees'), { recursive: true });
     return real;
@@ -30,15 +34,19 @@ export function createVcsHome(dataDir: string): VcsHome {
   async function home(): Promise<string> {
     made ??= make();
     try {
-      return await made;
-    } catch (error) {
-      made = undefined;
-      throw error;
+      const real = await made;
+      await access(path.join(real, ignoreFile));
+      return real;
+    } catch {
+      // It could not be made, or has been taken away since.
+      made = make();
+      return made;
     }
   }
 
   return {
     views: async () => path.join(await home(), 'git'),
     worktree: async (repoId, taskId) => path.join(await home(), 'worktrees', repoId, taskId),
+    worktrees: async (repoId) => readdir(path.join(await home(), 'worktrees', repoId)).catch(() => []),
   };
 }

@@ -7,6 +7,8 @@ import {
   diffWorkTree,
   type Git,
   isObjectId,
+  listBranches,
+  listWorkTrees,
   makeWorkTree,
   type Person,
   readRef,
@@ -22,6 +24,7 @@ import {
   checkMessage,
   checkPerson,
   checkTaskId,
+  isTaskId,
   noCommitYet,
   nothingToSubmit,
   type Prepared,
@@ -85,6 +88,11 @@ export interface Vcs {
   archive(task: TaskRef): Promise<{ readonly headCommit: string | undefined }>;
   /** Where the branch is; undefined when there is none. */
   head(task: TaskRef): Promise<string | undefined>;
+  /**
+   * The ids of all tasks of which there is a branch, a work tree, or a part of one, for whoever makes sure after a crash that none is
+   * there without its task.
+   */
+  tasks(repo: TaskRepo): Promise<readonly string[]>;
 }
 
 export function createVcs({ git, dataDir }: VcsDeps): Vcs {
@@ -150,6 +158,18 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
       const { view, branch: ref } = await open(task);
       return readRef(view.repository.gitDir, ref);
     },
+    async tasks(repo) {
+      const { gitDir } = (await views.open(repo.path)).repository;
+      const [branches, known, folders] = await Promise.all([
+        listBranches(gitDir),
+        listWorkTrees(gitDir),
+        home.worktrees(repo.id),
+      ]);
+      // What is on its way to its place, or from it, begins with the name of the place.
+      const places = [...known, ...folders].map((name) => name.replace(/\..*$/, ''));
+      const found = [...branches.flatMap((name) => /^task\/(.+)$/.exec(name)?.[1] ?? []), ...places];
+      return [...new Set(found.filter(isTaskId))].sort();
+    },
   };
 }
 
@@ -157,7 +177,9 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
 async function baseOf({ view }: WorkTree, repo: TaskRepo, asked: string | undefined): Promise<string> {
   const { gitDir } = view.repository;
   if (asked === undefined) {
-    const head = await readRef(gitDir, `refs/heads/${repo.defaultBranch}`);
+    const ref = `refs/heads/${repo.defaultBranch}`;
+    // A branch may stand for another, which only git knows how to follow.
+    const head = (await readRef(gitDir, ref)) ?? (await resolveCommit(view, ref));
     if (head === undefined) throw noCommitYet(repo);
     return head;
   }

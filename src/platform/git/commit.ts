@@ -1,10 +1,12 @@
-import { copyFile, lstat, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { type Changes, findChanges, stage, type Staging } from './changes.js';
-import { isMissing } from './file-errors.js';
+import { isMissing, sayNoRoom } from './file-errors.js';
+import { copyIndex } from './index-file.js';
 import { lockIndex } from './index-lock.js';
 import { letGo, passingName } from './leftovers.js';
+import { readPlainFile } from './plain-file.js';
 import { readRef } from './refs.js';
 import { sweepLeftovers } from './remove-tree.js';
 import { GitFailure } from './run.js';
@@ -42,7 +44,8 @@ export async function commitAll(tree: WorkTree, input: CommitInput): Promise<str
         break;
       } catch (error) {
         // The branch has been moved meanwhile, as by a git of a process that has died before it.
-        if (!(error instanceof GitFailure) || !/cannot lock ref/.test(error.stderr) || tries === maxTries) throw error;
+        const isMoved = error instanceof GitFailure && /cannot lock ref/.test(error.stderr);
+        if (!isMoved || tries === maxTries) throw sayNoRoom(error);
       }
     }
   } finally {
@@ -101,9 +104,13 @@ export async function requireFolder(folder: string): Promise<void> {
   if (info?.isDirectory() !== true) throw new AppError('conflict', `The work tree ${folder} is not there.`);
 }
 
-async function requireBranch({ branch, path: folder }: WorkTree, gitDir: string): Promise<void> {
-  const head = (await readFile(path.join(gitDir, 'HEAD'), 'utf8')).trim();
-  if (head === `ref: ${branch}`) return;
+async function requireBranch({ view, branch, path: folder }: WorkTree, gitDir: string): Promise<void> {
+  const head = (await readPlainFile(path.join(gitDir, 'HEAD')))?.toString().trim() ?? '';
+  if (head === `ref: ${branch}`) {
+    // One that stands for another would have that one moved.
+    if ((await readRef(view.repository.gitDir, branch)) !== undefined) return;
+    throw new AppError('conflict', `${branch} is gone, or stands for another branch.`);
+  }
   const own = branch.replace(/^refs\/heads\//, '');
   const at = head.startsWith('ref: ')
     ? head.slice(5).replace(/^refs\/heads\//, '')
@@ -120,7 +127,7 @@ async function requireBranch({ branch, path: folder }: WorkTree, gitDir: string)
 /** A copy of the work tree's own index, or what it would be when it has none. */
 export async function startFrom(index: string, { view, indexFile, ...on }: Staging): Promise<void> {
   try {
-    await copyFile(index, indexFile);
+    await copyIndex(index, indexFile);
   } catch (error) {
     if (!isMissing(error)) throw error;
     await view.run({ args: ['read-tree', 'HEAD'], indexFile, ...on });

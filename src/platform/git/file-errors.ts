@@ -1,3 +1,5 @@
+import { AppError } from '../../errors.js';
+
 /** The operating system's word for what went wrong, such as `ENOENT`. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
@@ -13,4 +15,14 @@ export function isMissing(error: unknown): boolean {
 export function isTaken(error: unknown): boolean {
   const code = codeOf(error);
   return code === 'EEXIST' || code === 'ENOTEMPTY';
+}
+
+/** What is said to a caller when a file cannot be written. */
+export function noRoom(cause: unknown): AppError {
+  return new AppError('unavailable', 'A file cannot be written; there may be no room left on the disk.', { cause });
+}
+
+/** An error as it is, but for one of a disk that is full. */
+export function sayNoRoom(error: unknown): unknown {
+  return ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(codeOf(error) ?? '') ? noRoom(error) : error;
 }

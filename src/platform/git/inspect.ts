@@ -1,6 +1,7 @@
-import { lstat, readFile, realpath, stat } from 'node:fs/promises';
+import { lstat, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { codeOf } from './file-errors.js';
+import { readPlainFile } from './plain-file.js';
 import { type Git, GitFailure } from './run.js';
 import { readSettings, type RepositorySettings } from './settings.js';
 
@@ -39,7 +40,7 @@ export async function inspectRepository(git: Git, asked: string): Promise<Inspec
   if (kind === 'link') return refused('has a .git that is a symbolic link; only a directory of its own will do');
   if (kind !== 'directory') return refused(await whyNone(root.path));
   if (!(await isGitDir(gitDir))) return refused('has a .git that is no git repository');
-  const outside = await firstOutside(gitDir, written);
+  const outside = await firstOutside(gitDir, writtenAlways);
   if (outside !== undefined) return refused(`has its .git/${outside} elsewhere, behind a symbolic link`);
   return inspectGitDir(git, root.path, gitDir);
 }
@@ -55,7 +56,7 @@ async function inspectGitDir(git: Git, root: string, gitDir: string): Promise<In
   if (settings.bare) return refused('is a bare repository; one with a work tree is needed');
   if (settings.refStorage !== 'files')
     return refused(`keeps its references as '${settings.refStorage}', which is not supported`);
-  const head = await readFile(path.join(gitDir, 'HEAD'), 'utf8');
+  const head = (await readPlainFile(path.join(gitDir, 'HEAD')))?.toString() ?? '';
   const [, headBranch] = /^ref: refs\/heads\/(.+)\n?$/.exec(head) ?? [];
   return { kind: 'repository', repository: { root, gitDir, settings, headBranch } };
 }
@@ -82,11 +83,12 @@ async function resolved(asked: string): Promise<{ readonly path: string } | { re
   }
 }
 
-async function kindOf(file: string): Promise<'directory' | 'file' | 'link' | undefined> {
+async function kindOf(file: string): Promise<'directory' | 'file' | 'link' | 'other' | undefined> {
   try {
     const info = await lstat(file);
     if (info.isSymbolicLink()) return 'link';
-    return info.isDirectory() ? 'directory' : 'file';
+    if (info.isDirectory()) return 'directory';
+    return info.isFile() ? 'file' : 'other';
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
@@ -99,7 +101,16 @@ async function isGitDir(dir: string): Promise<boolean> {
 }
 
 /** What is written into when there is work, and therefore must be where it seems to be. */
-const written = ['objects', 'refs', 'refs/heads', 'logs', 'logs/refs', 'logs/refs/heads', 'worktrees', 'packed-refs'];
+export const writtenAlways = [
+  'objects',
+  'refs',
+  'refs/heads',
+  'logs',
+  'logs/refs',
+  'logs/refs/heads',
+  'worktrees',
+  'packed-refs',
+];
 
 /** The first of some places within a git directory that is a symbolic link, and may lead out of it. */
 export async function firstOutside(gitDir: string, places: readonly string[]): Promise<string | undefined> {
@@ -109,10 +120,10 @@ export async function firstOutside(gitDir: string, places: readonly string[]): P
 
 /** A `.git` that is a file is that of a linked work tree, or of a submodule. */
 async function whyLinked(gitFile: string): Promise<string> {
-  const text = (await readFile(gitFile, 'utf8')).slice(0, 8192);
+  const text = (await readPlainFile(gitFile))?.toString() ?? '';
   const [, target = ''] = /^gitdir: (.+?)\n*$/.exec(text) ?? [];
   const dir = path.resolve(path.dirname(gitFile), target);
-  const common = await readFile(path.join(dir, 'commondir'), 'utf8').catch(() => undefined);
+  const common = (await readPlainFile(path.join(dir, 'commondir')))?.toString();
   if (common === undefined) return 'is a submodule, or has its .git elsewhere; only a repository of its own will do';
   const main = path.dirname(path.resolve(dir, common.trim()));
   return `is a linked work tree of the repository ${main}; register that`;

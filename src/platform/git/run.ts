@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { AppError, messageOf } from '../../errors.js';
 import { gitEnvironment } from './environment.js';
+import { noRoom } from './file-errors.js';
 
 export interface GitRun {
   /** What comes from a caller stands behind `--end-of-options` or `--`. */
@@ -104,8 +105,9 @@ export function createGit({ program = 'git' }: GitOptions = {}): Git {
 /** What can be mended from outside is said to the caller; the rest is for the log. */
 function failureOf(args: readonly string[], exitCode: number | null, stderr: string): Error {
   const failure = new GitFailure(args, exitCode, stderr);
-  if (/No space left on device|Disk quota exceeded|File too large/.test(stderr)) {
-    return new AppError('unavailable', 'There is no room left on the disk.', { cause: failure });
+  // Of files that it checks out git says no more than that.
+  if (/No space left on device|Disk quota exceeded|File too large|unable to write file/.test(stderr)) {
+    return noRoom(failure);
   }
   const [, lock] = /Unable to create '(.+\.lock)': File exists/s.exec(stderr) ?? [];
   if (lock === undefined) return failure;

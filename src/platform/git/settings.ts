@@ -21,6 +21,7 @@ const checkoutKeys: Readonly<Record<string, RegExp>> = {
   'core.precomposeunicode': bool,
   'core.autocrlf': /^(?:true|false|input)$/i,
   'core.eol': /^(?:lf|crlf|native)$/i,
+  'core.sharedrepository': /^(?:group|all|everybody|world|umask|true|false|0[0-7]{3})$/i,
 };
 
 /**
@@ -32,7 +33,7 @@ export async function readSettings(git: Git, gitDir: string): Promise<Repository
   const values = new Map<string, string>();
   const file = path.join(gitDir, 'config');
   const { stdout } = await git
-    .run({ args: ['config', '--file', file, '--no-includes', '--null', '--list'] })
+    .run({ args: ['config', '--file', file, '--no-includes', '--null', '--list'], timeoutMs: readMs })
     .catch((error: unknown) => {
       // Git says so of a file that is not there; then there is nothing in it.
       if (error instanceof GitFailure && /unable to read config file .*: No such file/.test(error.stderr))
@@ -56,3 +57,5 @@ export async function readSettings(git: Git, gitDir: string): Promise<Repository
 }
 
 const nothing = { stdout: Buffer.alloc(0) };
+/** It may be a pipe that nobody writes to. */
+const readMs = 10_000;

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { isTaken } from './file-errors.js';
-import { firstOutside, inspectRepository, type Repository } from './inspect.js';
+import { firstOutside, inspectRepository, writtenAlways, type Repository } from './inspect.js';
+import { letGo, passingName } from './leftovers.js';
+import { sweepLeftovers } from './remove-tree.js';
 import type { Git, GitOutput, GitRun } from './run.js';
 
 /**
@@ -65,7 +67,7 @@ export function createViews({ git, home, written }: ViewsDeps): Views {
   return {
     async open(root) {
       const gitDir = path.join(root, '.git');
-      const outside = await firstOutside(gitDir, written);
+      const outside = await firstOutside(gitDir, [...writtenAlways, ...written]);
       if (outside !== undefined) throw unusable(root, `has its .git/${outside} elsewhere, behind a symbolic link`);
       // What is known holds for as long as nobody has written the configuration.
       const stamp = await stampOf(gitDir);
@@ -112,8 +114,9 @@ async function makeDirectory(home: string, { gitDir, settings }: Repository): Pr
   const config = configOf(settings);
   const dir = path.join(home, createHash('sha256').update(`${gitDir}\0${config}`).digest('hex').slice(0, 32));
   if (await isThere(dir)) return dir;
-  const made = await mkdtemp(path.join(home, 'new-'));
-  await mkdir(path.join(made, 'info'));
+  await sweepLeftovers(dir);
+  const made = passingName(dir, 'to');
+  await mkdir(path.join(made, 'info'), { recursive: true });
   await writeFile(path.join(made, 'config'), config);
   // Nobody's branch: what is meant is always said.
   await writeFile(path.join(made, 'HEAD'), 'ref: refs/muster/none\n');
@@ -123,6 +126,8 @@ async function makeDirectory(home: string, { gitDir, settings }: Repository): Pr
   } catch (error) {
     if (!isTaken(error)) throw error;
     await rm(made, { recursive: true });
+  } finally {
+    letGo(made);
   }
   return dir;
 }
@@ -133,6 +138,9 @@ function configOf({ objectFormat, checkout }: Repository['settings']): string {
     ['logAllRefUpdates', 'true'],
     ['filesRefLockTimeout', String(lockWaitMs)],
     ['packedRefsTimeout', String(lockWaitMs)],
+    // What was answered has to be on disk. Batches of objects share a flush.
+    ['fsync', 'committed'],
+    ['fsyncMethod', 'batch'],
     // Larger files are neither held in memory nor compared line by line.
     ['bigFileThreshold', '32m'],
     ...checkout.map(([key, value]) => [key.replace(/^core\./, ''), value] as const),

@@ -1,8 +1,10 @@
-import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
-import { isMissing, isTaken } from './file-errors.js';
+import { isMissing, isTaken, sayNoRoom } from './file-errors.js';
+import { copyIndex } from './index-file.js';
 import { letGo, passingName } from './leftovers.js';
+import { readPlainFile } from './plain-file.js';
 import { removeTree, sweepLeftovers } from './remove-tree.js';
 import { GitFailure } from './run.js';
 import type { View } from './view.js';
@@ -102,7 +104,7 @@ async function build(tree: WorkTree, found: Found, again: boolean, signal: Abort
     await tellGit(tree, parts);
   } catch (error) {
     // Where somebody has swept the parts away, for whom this process does not seem to be alive.
-    if (!again || !(await wereSwept(parts, found))) throw error;
+    if (!again || !(await wereSwept(parts, found))) throw sayNoRoom(error);
   } finally {
     await Promise.all([removeTree(parts.files), removeTree(parts.known), rm(parts.index, { force: true })]);
     for (const part of Object.values(parts)) letGo(part);
@@ -137,7 +139,7 @@ async function tellGit(tree: WorkTree, { index, known }: Parts): Promise<void> {
   await writeFile(path.join(known, 'commondir'), '../..\n');
   await writeFile(path.join(known, 'gitdir'), placeOf(tree));
   // The data directory and the repository may be on different file systems.
-  await copyFile(index, path.join(known, 'index'));
+  await copyIndex(index, path.join(known, 'index'));
   await mkdir(path.dirname(gitDirOf(tree)), { recursive: true });
   await putInPlace(known, gitDirOf(tree));
 }
@@ -181,7 +183,7 @@ async function sweep(tree: WorkTree): Promise<void> {
 }
 
 async function readText(file: string): Promise<string | undefined> {
-  return readFile(file, 'utf8').catch(ignoreMissing);
+  return (await readPlainFile(file))?.toString();
 }
 
 function ignoreMissing(error: unknown): undefined {

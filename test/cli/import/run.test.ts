@@ -193,11 +193,12 @@ describe('muster import beads', () => {
     expect(await facts()).toEqual(expected);
   });
 
-  test('from stdin; a file that is not there', async () => {
+  test('from stdin, into the repository of the current directory; a file that is not there', async () => {
     const { file, repoId, facts } = await setUp('beads', beads);
     const env = { MUSTER_URL: app.current.url };
-    const args = ['import', 'beads', '-', '--repo', repoId, '--apply'];
-    expect(await runMuster(args, { env, stdin: jsonl(issue('bd-1')) })).toMatchObject({ code: 0 });
+    const cwd = path.dirname(file);
+    const args = ['import', 'beads', '-', '--apply'];
+    expect(await runMuster(args, { env, cwd, stdin: jsonl(issue('bd-1')) })).toMatchObject({ code: 0 });
     expect(await facts()).toEqual([['bd-1', 'Task', null, [], 2, 'Pending']]);
     expect(await runMuster(['import', 'beads', `${file}x`, '--repo', repoId], { env })).toMatchObject({
       code: 2,

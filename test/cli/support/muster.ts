@@ -17,6 +17,8 @@ export interface Ended {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string;
+  /** By default a folder that has nothing to do with anything. */
+  readonly cwd?: string;
 }
 
 /** The built `muster`, as a process; gone when the test has finished. */
@@ -34,9 +36,9 @@ export interface Running {
 }
 
 /** Needs a `beforeAll(build)`, as useBuiltServer has it. */
-export function startMuster(args: readonly string[], { env = {}, stdin }: RunOptions = {}): Running {
+export function startMuster(args: readonly string[], { env = {}, stdin, cwd = tmpdir() }: RunOptions = {}): Running {
   const child: ChildProcess = spawn(process.execPath, [program, ...args], {
-    cwd: tmpdir(),
+    cwd,
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   });

@@ -60,6 +60,12 @@ export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>
     const task = await added(caller, { blocked_by: [blocker.id] });
     return { id: task.id, blocker_id: blocker.id };
   },
+  'VcsService/ArchiveTask': async (caller) => {
+    const { id } = await added(caller);
+    await caller.post(`/api/tasks/${id}/start`, {});
+    await caller.post(`/api/tasks/${id}/cancel`, {});
+    return { id };
+  },
   'TokenService/CreateToken': async () => ({ role: 'worker', name: 'w', expires_at: '2099-01-01T00:00:00Z' }),
   'TokenService/RevokeToken': async (caller) => ({
     id: (await caller.post<{ id: string }>('/api/tokens', { role: 'viewer', name: 'v' })).id,

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
@@ -180,6 +181,14 @@ describe('what is refused, with the reason', () => {
       mkdirSync(path.join(folder, '.git'));
       return [folder, 'has a .git that is no git repository'];
     },
+    'pipes that nobody writes to': () => {
+      const root = repos.repo();
+      for (const name of ['HEAD', 'packed-refs']) {
+        rmSync(path.join(root, '.git', name), { force: true });
+        execFileSync('mkfifo', [path.join(root, '.git', name)]);
+      }
+      return [root, 'has a .git that is no git repository'];
+    },
     'a configuration that is none': () => {
       const root = repos.repo();
       writeFileSync(path.join(root, '.git/config'), '[core');
@@ -261,7 +270,7 @@ describe('unregistering', () => {
     const root = repos.repo();
     const { id } = await registered({ path: root });
     rmSync(root, { recursive: true });
-    const found = await rest(app.current.url, 'GET', `/api/repos/by-path?path=${encodeURIComponent(root)}`);
+    const found = await rest(app.current.url, 'GET', `/api/repos/by-path?path=${encodeURIComponent(`${root}/`)}`);
     expect(found.json).toMatchObject({ id });
     expect(await rest(app.current.url, 'DELETE', `/api/repos/${id}`)).toMatchObject({ status: 200 });
   });
@@ -284,6 +293,13 @@ describe('unregistering', () => {
     await database.query('DROP TABLE belongings');
     expect((await rest(url, 'DELETE', `/api/repos/${id}`)).status).toBe(200);
   });
+});
+
+test('pipes in the place of references are no branches, and are not waited for', async () => {
+  const root = repos.repo();
+  for (const name of ['packed-refs', 'refs/heads/pipe']) execFileSync('mkfifo', [path.join(root, '.git', name)]);
+  expect(await register({ path: root, default_branch: 'pipe' })).toMatchObject({ status: 400 });
+  await registered({ path: root });
 });
 
 test('a copy of a registered repository is another one', async () => {

@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { makeTempDir } from '../../support/built-server.js';
 import { git, useGitRepos, writeFiles } from '../../support/git-repos.js';
 import { refusal } from '../../support/jobs-client.js';
+import { rest } from '../../support/rest.js';
 import { sharedTestApp } from '../../support/shared-app.js';
 import {
   createTasksClient,
@@ -16,9 +15,7 @@ import { startTestApps } from '../../support/two-apps.js';
 import { allTasks, expectReduced } from './support/task-ledger.js';
 
 const repos = useGitRepos();
-const app = sharedTestApp({
-  flags: { 'data-dir': path.join(repos.folder(), 'data'), committer: 'A Team <team@example.org>' },
-});
+const app = sharedTestApp({ flags: { committer: 'A Team <team@example.org>' } });
 let tasks: TasksClient;
 
 beforeAll(() => {
@@ -128,6 +125,43 @@ describe('a task', () => {
     expect(await refusal(tasks.submit(waiting.id))).toMatchObject({ error: 'invalid_state' });
   });
 
+  test('is compared while and after it is worked on, and archived when it is done', async () => {
+    const { repo_id, root, add, worktreeOf, branches } = await setUp();
+    const { url } = app.current;
+    const read = (path: string) => rest(url, 'GET', `/api/vcs/${path}`);
+    const { id } = await add();
+    expect((await read(`task/${id}`)).json).toBeNull();
+    expect((await read(`diff/${id}`)).status).toBe(404);
+    await tasks.start(id);
+    writeFiles(await worktreeOf(id), { 'new.txt': 'a line\n' });
+    const change = {
+      path: 'new.txt',
+      status: 'Added',
+      additions: 1,
+      hunks: [{ new_start: 1, lines: [{ kind: 'Add', content: 'a line' }] }],
+    };
+    expect((await read(`diff/${id}`)).json).toMatchObject({ head: null, truncated: false, files: [change] });
+    await tasks.submit(id);
+    const archive = () => rest(url, 'POST', `/api/vcs/task/${id}/archive`);
+    expect((await archive()).json).toMatchObject({ error: 'invalid_state', details: { from: 'InReview' } });
+    await tasks.complete(id);
+    const archived = await archive();
+    expect(archived.json).toMatchObject({
+      task_id: id,
+      worktree_path: null,
+      archived_at: expect.any(String) as string,
+    });
+    expect((await archive()).json).toEqual(archived.json);
+    expect((await read(`task/${id}`)).json).toEqual(archived.json);
+    expect((await read(`task?repo_id=${repo_id}`)).json).toEqual([archived.json]);
+    expect(branches()).toEqual(['main']);
+    expect(git(root, 'worktree', 'list').split('\n')).toHaveLength(1);
+    const { head } = (await read(`diff/${id}`)).json as { head: string };
+    expect((await read(`diff/${id}`)).json).toMatchObject({ head: git(root, 'rev-parse', head), files: [change] });
+    expect(await refusal(tasks.setStatus(id, 'Pending'))).toMatchObject({ error: 'invalid_state' });
+    expect((await expectReduced(tasks, repo_id)).at(-1)).toMatchObject({ type: 'TaskArchived', task_id: id });
+  });
+
   test('leaves nothing behind when it is deleted', async () => {
     const { root, add, worktreeOf, branches } = await setUp();
     const { id } = await add();
@@ -154,8 +188,7 @@ describe('a task', () => {
 
 describe('claim-next', () => {
   test('hands out one task each, in order, however many ask on two servers', { timeout: 120_000 }, async () => {
-    const flags = { 'data-dir': path.join(await makeTempDir(), 'data') };
-    const { apps } = await startTestApps({ flags }, { flags });
+    const { apps } = await startTestApps({}, {});
     const clients = apps.map(({ url }) => createTasksClient(url));
     const [first] = clients;
     if (first === undefined) throw new Error('no server');
@@ -186,11 +219,9 @@ describe('claim-next', () => {
   });
 
   test('a repository without a commit gives its task back', async () => {
-    const root = repos.repo({});
-    git(root, 'rev-parse', '--git-dir');
-    const repo_id = await registerRepo(app.current.url, root);
+    const repo_id = await registerRepo(app.current.url, repos.repo({}));
     const { id } = await tasks.create({ repo_id });
-    const claimed = await tasks.claimNext({ repo_id }).catch(() => undefined);
-    if (claimed === undefined) expect((await tasks.nextReady(`?repo_id=${repo_id}`))?.task.id).toBe(id);
+    expect(await refusal(tasks.claimNext({ repo_id }))).toMatchObject({ error: 'conflict' });
+    expect((await tasks.nextReady(`?repo_id=${repo_id}`))?.task.id).toBe(id);
   });
 });

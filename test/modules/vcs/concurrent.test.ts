@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { Prepared } from '../../../src/modules/vcs/index.js';
@@ -19,17 +19,30 @@ test('the same work tree is made by several processes at a time, and is whole fo
   const children = Array.from({ length: 4 }, () => startChild({ dataDir, method: 'prepare', input, waits: true }));
   await Promise.all(children.map(({ ready }) => ready));
   for (const { begin } of children) begin();
-  const here = await Promise.all(Array.from({ length: 3 }, () => vcs.prepare(input)));
-  const there = await Promise.all(children.map(({ outcome }) => outcome));
-  for (const { result } of there) expect(result).toEqual({ value: here[0] });
-  const [{ worktreePath, baseCommit }] = here as [Prepared];
-  expect(git(worktreePath, 'status', '--porcelain=v2', '--branch', '--ignored')).toBe(
-    `# branch.oid ${baseCommit}\n# branch.head task/${task.taskId}`,
-  );
+  const known = path.join(root, '.git/worktrees', task.taskId);
+  // Each begins to work at once, in both parts of what it has been told of.
+  const work = <T>(told: T, index: number): T => {
+    for (const place of [worktreePath(), known]) writeFileSync(path.join(place, `mark${index}`), '');
+    return told;
+  };
+  const worktreePath = (): string => path.join(dataDir, 'worktrees', task.repo.id, task.taskId);
+  const here = Promise.all(Array.from({ length: 3 }, async (_, index) => work(await vcs.prepare(input), index)));
+  const there = Promise.all(children.map(async ({ outcome }, index) => work(await outcome, index + 3)));
+  const [first] = (await here) as [Prepared];
+  for (const { result } of await there) expect(result).toEqual({ value: first });
+  expect(await here).toEqual(Array.from({ length: 3 }, () => first));
+  expect(first.worktreePath).toBe(worktreePath());
+  const marks = Array.from({ length: 7 }, (_, index) => `mark${index}`);
+  expect(git(first.worktreePath, 'status', '--porcelain=v2', '--branch', '--ignored').split('\n')).toEqual([
+    `# branch.oid ${first.baseCommit}`,
+    `# branch.head task/${task.taskId}`,
+    ...marks.map((mark) => `? ${mark}`),
+  ]);
+  expect(readdirSync(known)).toEqual(expect.arrayContaining(marks));
   for (const [name, content] of Object.entries(files)) {
-    expect(readFileSync(path.join(worktreePath, name), 'utf8')).toBe(content);
+    expect(readFileSync(path.join(worktreePath(), name), 'utf8')).toBe(content);
   }
-  expect(readdirSync(path.dirname(worktreePath))).toEqual([task.taskId]);
+  expect(readdirSync(path.dirname(worktreePath()))).toEqual([task.taskId]);
   expect(readdirSync(path.join(root, '.git')).filter((name) => name.startsWith('muster'))).toEqual([]);
   expect(readdirSync(path.join(root, '.git/worktrees'))).toEqual([task.taskId]);
   expect(usersView(root)).toBe(before);

@@ -27,6 +27,10 @@ describe('kill -9 at each step', () => {
     for (let step = 1; ; step += 1) {
       const task = another();
       const { signal } = await startChild({ dataDir, method: 'prepare', input: task, dieAt: step }).outcome;
+      const left = readdirSync(path.join(root, '.git'), { recursive: true, encoding: 'utf8' }).some((name) =>
+        name.includes(task.taskId),
+      );
+      if (left) expect(await vcs.tasks(task.repo)).toContain(task.taskId);
       const { worktreePath, baseCommit, headCommit } = await vcs.prepare({ ...task, fresh: true });
       expect(headCommit).toBe(baseCommit);
       expect(git(worktreePath, 'status', '--porcelain=v2', '--branch')).toBe(
@@ -87,6 +91,7 @@ describe('kill -9 at each step', () => {
         break;
       }
     }
+    expect(await vcs.tasks(work.task.repo)).toEqual([]);
     expect(git(root, 'worktree', 'list', '--porcelain').match(/^worktree /gm)).toHaveLength(1);
     expect(leftovers(work)).toEqual([]);
     expect(usersView(root)).toBe(before);

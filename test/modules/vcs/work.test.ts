@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, unlinkSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { git, useGitRepos, writeFiles } from '../../support/git-repos.js';
@@ -68,6 +68,25 @@ describe('a task is begun', () => {
     await expect(start()).rejects.toMatchObject({ kind: 'conflict', details: { path: root, default_branch: 'main' } });
   });
 
+  test('at a default branch that stands for another, and never on a branch that does', async () => {
+    const { start, commit, task, vcs, root, folder, branch } = setUpWork(repos);
+    git(root, 'branch', '--move', 'trunk');
+    git(root, 'symbolic-ref', 'refs/heads/main', 'refs/heads/trunk');
+    const trunk = git(root, 'rev-parse', 'trunk');
+    const { baseCommit } = await start();
+    expect(baseCommit).toBe(trunk);
+    git(root, 'update-ref', '-d', `refs/heads/${branch}`);
+    git(root, 'symbolic-ref', `refs/heads/${branch}`, 'refs/heads/trunk');
+    writeFiles(folder, { new: 'x' });
+    await expect(commit(baseCommit)).rejects.toMatchObject({ kind: 'conflict' });
+    await expect(vcs.prepare({ ...task, base: baseCommit })).rejects.toMatchObject({
+      kind: 'conflict',
+      details: { branch },
+    });
+    expect(await vcs.archive(task)).toEqual({ headCommit: undefined });
+    expect(git(root, 'rev-parse', 'trunk')).toBe(trunk);
+  });
+
   test('not beside a branch that is in its way', async () => {
     const { start, root } = setUpWork(repos);
     git(root, 'branch', 'task');
@@ -91,7 +110,7 @@ describe('a task is begun', () => {
   });
 
   test('with what is missing made again, and what there is left alone', async () => {
-    const { vcs, task, start, commit, folder, root, branch } = setUpWork(repos);
+    const { vcs, task, start, commit, folder, root, branch, dataDir } = setUpWork(repos);
     const { baseCommit } = await start();
     writeFiles(folder, { done: 'x' });
     const headCommit = await commit(baseCommit);
@@ -112,6 +131,11 @@ describe('a task is begun', () => {
     await again();
     expect(git(folder, 'status', '--porcelain')).toBe('');
     expect(readFileSync(path.join(folder, 'done'), 'utf8')).toBe('x');
+    // The data directory.
+    rmSync(dataDir, { recursive: true });
+    await again();
+    expect(readFileSync(path.join(folder, 'done'), 'utf8')).toBe('x');
+    expect(existsSync(path.join(dataDir, '.gitignore'))).toBe(true);
     // All of it, and the branch.
     rmSync(folder, { recursive: true });
     rmSync(known, { recursive: true });
@@ -239,6 +263,29 @@ describe('work is committed', () => {
     await expect(commit(baseCommit)).rejects.toMatchObject({ kind: 'nothing_to_submit', details: { branch } });
     const allowed = { ...task, baseCommit, message: 'Nothing', author, committer, allowEmpty: true };
     expect(await vcs.commit(allowed)).toEqual({ headCommit: baseCommit });
+  });
+
+  test('also what was changed within the second in which it was staged', async () => {
+    const { start, commit, folder, root, branch, task, vcs } = setUpWork(repos);
+    const { baseCommit } = await start();
+    const [file, index] = [path.join(folder, 'file'), path.join(root, '.git/worktrees', task.taskId, 'index')];
+    const past = new Date('2026-01-01T00:00:00Z');
+    const write = (text: string): number => {
+      writeFileSync(file, text);
+      utimesSync(file, past, past);
+      return Math.floor(statSync(file).ctimeMs / 1000);
+    };
+    // Until both are within one second, by what git looks at.
+    for (let [first, second] = [0, 1]; first !== second;) {
+      first = write('staged\n');
+      git(folder, 'add', 'file');
+      second = write('change\n');
+    }
+    utimesSync(index, past, past);
+    const { unified } = await vcs.diff({ ...task, baseCommit, headCommit: undefined });
+    expect(unified).toContain('+change');
+    await commit(baseCommit);
+    expect(git(root, 'show', `${branch}:file`)).toBe('change');
   });
 
   test('with a merge that the agent has not concluded', async () => {

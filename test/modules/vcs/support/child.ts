@@ -26,6 +26,7 @@ export interface Outcome {
 
 export interface Child {
   begin(): void;
+  kill(): void;
   readonly ready: Promise<unknown>;
   readonly outcome: Promise<Outcome>;
 }
@@ -77,5 +78,10 @@ export function startChild(errand: Errand): Child {
       result: text === '' ? undefined : (JSON.parse(text) as Outcome['result']),
     };
   });
-  return { begin: () => void child.stdin.end('go\n'), ready: once(child.stdout, 'data'), outcome };
+  return {
+    begin: () => void child.stdin.end('go\n'),
+    kill: () => void child.kill('SIGKILL'),
+    ready: once(child.stdout, 'data'),
+    outcome,
+  };
 }

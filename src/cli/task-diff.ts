@@ -1,0 +1,51 @@
+import { DiffSchema, TaskVcsSchema } from '../client/index.js';
+import { command } from './command.js';
+import { exitCodes } from './errors.js';
+import { restShape } from './job-json.js';
+import { jsonFlag } from './jobs-get.js';
+import { type Output, printable, stderr, stdout } from './output.js';
+import { urlFlag, withClient } from './server-access.js';
+import { taskHere } from './task-place.js';
+
+export const taskDiffCommand = command({
+  positionals: ['[ID]'],
+  flags: { json: jsonFlag, url: urlFlag },
+  about: 'Up to what was last submitted or, before that, to what is in its work tree, committed or not.',
+  run: ({ url, json }, [named]) =>
+    withClient(url, async (client) => {
+      const { diff } = await client.vcs.getTaskDiff({ id: taskHere(named) });
+      if (diff === undefined) throw new Error('the server answered without a diff');
+      if (json) stdout.line(JSON.stringify(restShape(DiffSchema, diff)));
+      else if (diff.unified !== '') stdout.line(coloured(diff.unified, stdout));
+      if (diff.truncated && !json) stderr.line('It is longer than what is shown.');
+      return exitCodes.ok;
+    }),
+});
+
+export const taskArchiveCommand = command({
+  positionals: ['ID'],
+  flags: { json: jsonFlag, url: urlFlag },
+  about: 'The task has to be Completed or Cancelled. Archiving again is fine.',
+  run: ({ url, json }, [id = '']) =>
+    withClient(url, async (client) => {
+      const { vcs } = await client.vcs.archiveTask({ id });
+      if (vcs === undefined) throw new Error('the server answered without a branch');
+      stdout.line(json ? JSON.stringify(restShape(TaskVcsSchema, vcs)) : `${vcs.refName} is archived`);
+      return exitCodes.ok;
+    }),
+});
+
+/** As git does it; what could move the cursor of a terminal is taken out. */
+function coloured(unified: string, { style }: Output): string {
+  return unified
+    .replace(/\n$/, '')
+    .split('\n')
+    .map((line) => {
+      const text = printable(line);
+      if (/^(\+\+\+|---|diff|index|new|deleted|rename|similarity|old) /.test(text)) return style.bold(text);
+      if (text.startsWith('+')) return style.green(text);
+      if (text.startsWith('-')) return style.red(text);
+      return text.startsWith('@@') ? style.cyan(text) : text;
+    })
+    .join('\n');
+}

@@ -1,0 +1,103 @@
+import path from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { useBuiltServer } from '../support/built-server.js';
+import { useGitRepos, writeFiles } from '../support/git-repos.js';
+import { sharedTestApp } from '../support/shared-app.js';
+import { createTasksClient, registerRepo, type TasksClient } from '../support/tasks-client.js';
+import { runMuster } from './support/muster.js';
+
+useBuiltServer();
+const repos = useGitRepos();
+const app = sharedTestApp();
+let tasks: TasksClient;
+
+beforeAll(() => {
+  tasks = createTasksClient(app.current.url);
+});
+
+/** A registered repository, and `muster task` in it. */
+async function setUp() {
+  const root = repos.repo();
+  const repoId = await registerRepo(app.current.url, root);
+  const env = { MUSTER_URL: app.current.url };
+  const task = (args: readonly string[], cwd = root) => runMuster(['task', ...args], { env, cwd });
+  const said = async (args: readonly string[], cwd = root): Promise<string> => {
+    const { code, stdout, stderr } = await task(args, cwd);
+    expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: '' });
+    return stdout.replace(/\n$/, '');
+  };
+  return { root, repoId, task, said };
+}
+
+describe('muster task', () => {
+  test('plans, starts, edits and submits, in the repository and in the worktree', { timeout: 120_000 }, async () => {
+    const { root, repoId, task, said } = await setUp();
+    const top = await said(['add', 'Release', '--kind', 'milestone', '--context', 'For all.']);
+    const one = await said(['add', 'Write it', '--parent', top, '--priority', 'urgent']);
+    const two = await said(['add', 'Read it', '--parent', top, '--blocked-by', one]);
+    const sub = await said(['add', 'A part of it', '--parent', two]);
+    expect(await said(['tree'])).toBe(
+      [
+        `Release             Pending            ${top}`,
+        `├─ Write it         Pending            ${one}`,
+        `└─ Read it          Pending (blocked)  ${two}`,
+        `   └─ A part of it  Pending (blocked)  ${sub}`,
+        '4 tasks, 1 ready, 2 blocked',
+      ].join('\n'),
+    );
+    expect(JSON.parse(await said(['tree', top, '--json']))).toEqual(await tasks.tree(`?root_id=${top}`));
+    // Also from below the root.
+    writeFiles(root, { 'deep/down/file': '' });
+    const list = await said(['list', '--status', 'pending', '--kind', 'task'], path.join(root, 'deep', 'down'));
+    expect(list.split('\n').map((line) => line.split(/ {2,}/)[0])).toEqual(['ID', two, one]);
+    expect(JSON.parse(await said(['list', '--all', '--json']))).toEqual((await tasks.list(`?repo_id=${repoId}`)).tasks);
+    expect(await said(['next'])).toMatch(new RegExp(`^id +${one}\n`));
+
+    const worktree = await said(['start', one]);
+    expect(await said(['show'], worktree)).toMatch(
+      new RegExp(`milestone's context +For all\\.\n(.*\n)*worktree +${worktree}\n`),
+    );
+    writeFiles(worktree, { 'new.txt': 'x' });
+    expect(await said(['edit', '--context', 'Mine.'], worktree)).toBe(`${one} is InProgress`);
+    expect(await said(['submit', '--message', 'Mine'], path.join(worktree))).toBe(`${one} is InReview`);
+    expect(await said(['diff'], worktree)).toContain('\n+++ b/new.txt\n');
+    expect(await said(['force-complete', one])).toBe(`${one} is Completed`);
+    expect(await said(['unblock', two, '--by', one])).toBe(`${two} no longer waits for ${one}`);
+    // Below the worktree, the repository is found, too.
+    expect(JSON.parse(await said(['claim', '--json'], worktree))).toMatchObject({
+      task: { id: sub, status: 'InProgress' },
+    });
+    expect(await task(['claim'])).toEqual({ code: 0, stdout: '', stderr: 'No task is ready.\n' });
+    expect(await said(['archive', one])).toBe(`task/${one} is archived`);
+    expect(await said(['cancel', two])).toBe(`${two} is Cancelled`);
+    expect(await said(['set-status', two, 'in-progress'])).toBe(`${two} is InProgress`);
+    expect(await said(['delete', two])).toBe(`${two} is deleted`);
+    expect(await said(['show', one, '--json']).then(JSON.parse)).toEqual(await tasks.get(one));
+  });
+
+  test('says what is wrong', async () => {
+    const { task } = await setUp();
+    const elsewhere = repos.folder();
+    expect(await task(['add', 'x'], elsewhere)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('which repository? Name it with --repo') as string,
+    });
+    expect(await task(['add', 'x'], repos.repo())).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is not registered') as string,
+    });
+    expect(await task(['show'], elsewhere)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('which task?') as string,
+    });
+    expect(await task(['add', 'x', '--kind', 'epic'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--kind: 'epic' is none of Milestone, Task, Subtask") as string,
+    });
+    expect(await task(['start', 'task_none'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'muster: not_found: There is no task task_none.\n',
+    });
+  });
+});
