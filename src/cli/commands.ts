@@ -138,6 +138,16 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./task-moves.js')).taskDeleteCommand,
   },
   {
+    name: 'import beads',
+    summary: 'Makes tasks of the issues of beads.',
+    load: async () => (await import('./import/commands.js')).importBeadsCommand,
+  },
+  {
+    name: 'import task-master',
+    summary: 'Makes tasks of the tasks of Task Master.',
+    load: async () => (await import('./import/commands.js')).importTaskMasterCommand,
+  },
+  {
     name: 'events tail',
     summary: 'Shows the newest events of the ledger, and follows it.',
     load: async () => (await import('./events-tail.js')).tailCommand,
