@@ -101,10 +101,10 @@ async function added(caller: Caller, more: Fields = {}): Promise<{ id: string; r
 }
 
 /** Somebody with the first token of this server's database. */
-export async function createCaller(url: string): Promise<Caller> {
+export async function createCaller(url: string): Promise<Caller & { readonly secret: string }> {
   const { json } = await rest(url, 'POST', '/api/tokens', { role: 'human', name: 'tester' });
   const { secret } = json as { secret: string };
-  return callerAt(url, secret);
+  return { ...callerAt(url, secret), secret };
 }
 
 export function callerAt(url: string, secret: string): Caller {
