@@ -19,6 +19,8 @@ const { grpcCases } = await import('./cases/grpc.mjs');
 const { queueCases } = await import('./cases/queues.mjs');
 const { restCases } = await import('./cases/rest.mjs');
 const { taskCases } = await import('./cases/tasks.mjs');
+const { measureTaskSizes } = await import('./cases/task-sizes.mjs');
+const { measureTaskGit } = await import('./cases/task-git.mjs');
 const { measureClaims } = await import('./cases/claims.mjs');
 const { measureEvents } = await import('./cases/events.mjs');
 const { measureStart } = await import('./cases/start.mjs');
@@ -48,6 +50,8 @@ try {
   }
   printReport({ facts: await describeRun(database.connection), rows });
   if (wanted.includes('claims')) printClaims(await measureClaims({ database, muster }));
+  if (wanted.includes('task-sizes')) console.log(`\n${(await measureTaskSizes({ database, log })).join('\n')}`);
+  if (wanted.includes('task-git')) console.log(`\n${(await measureTaskGit({ database, log })).join('\n')}`);
   if (wanted.includes('events')) {
     const lines = await measureEvents({ database, muster, rounds: Number(values.rounds), log });
     console.log(`\n${lines.join('\n')}`);

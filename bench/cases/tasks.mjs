@@ -4,7 +4,15 @@ import { startChild } from '../lib/child.mjs';
 import { withServerCpu } from '../lib/cpu.mjs';
 import { settle, withClient } from '../lib/db.mjs';
 import { loadHttp } from '../lib/load.mjs';
-import { createSchema, fillTasks, REPO, reviewedSubtask, taskAt, waitingSubtask } from '../lib/task-data.mjs';
+import {
+  createSchema,
+  fillTasks,
+  OTHER_REPOS,
+  REPO,
+  reviewedSubtask,
+  taskAt,
+  waitingSubtask,
+} from '../lib/task-data.mjs';
 
 const TASKS = 10_000;
 const MILESTONES = TASKS / 100;
@@ -14,6 +22,8 @@ const SCHEMA = 'peer_tasks';
 const PEERS = {
   'fastify + pg pool of 8': { pool: 8 },
   'fastify + pg pool of 16': { pool: 16 },
+  // For reads only: what a transaction does next hangs on what it has read.
+  'fastify + pg pipelined': { pool: 1, pipeline: 4 },
 };
 
 const each = (make) => Array.from({ length: MILESTONES }, (_, milestone) => make(milestone));
@@ -37,6 +47,7 @@ const ROUTES = {
   'GET /api/tasks/{id}, a subtask that waits': each((milestone) => get(waitingSubtask(milestone))),
   'GET /api/tasks/{id}, a subtask in review': each((milestone) => get(reviewedSubtask(milestone))),
   'POST /api/tasks': each((milestone) => post(milestone)),
+  'POST /api/tasks, in 16 repositories': OTHER_REPOS.map((repo_id) => post(0, { repo_id, parent_id: undefined })),
   'POST /api/tasks, with a blocker': each((milestone) => post(milestone, { blocked_by: [taskAt(milestone, 1)] })),
 };
 
@@ -47,6 +58,7 @@ export async function taskCases({ database, muster, seconds }) {
   const children = [];
   async function add(peer, pid, port) {
     for (const [route, requests] of Object.entries(ROUTES)) {
+      if (route.startsWith('POST') && peer.endsWith('pipelined')) continue;
       const load = { port, requests, connections: CONNECTIONS };
       await loadHttp({ ...load, seconds: 1 });
       const what = `REST ${route}, ${CONNECTIONS} conn.`;

@@ -5,6 +5,11 @@ import { migrations } from '../../dist/src/migrations/index.js';
 import { settle, withClient } from './db.mjs';
 
 export const REPO = 'repo_01M80V0E8VB3ME7N0000000000';
+/** Without tasks. */
+export const OTHER_REPOS = Array.from(
+  { length: 16 },
+  (_, n) => `repo_01M80V0E8VB3ME7N00000001${String(n).padStart(2, '0')}`,
+);
 const PER_MILESTONE = 100;
 /** Tasks a statement inserts. */
 const STEP = 100_000;
@@ -39,8 +44,8 @@ export async function migrate(client) {
 export async function fillTasks(client, count) {
   await client.query(
     `insert into repos (id, path, name, vcs_type, default_branch, created_at, updated_at)
-     values ($1, '/bench', 'bench', 'Git', 'main', now(), now())`,
-    [REPO],
+     select id, '/bench/' || id, 'bench', 'Git', 'main', now(), now() from unnest($1::text[]) id`,
+    [[REPO, ...OTHER_REPOS]],
   );
   await client.query('insert into task_graphs values ($1)', [REPO]);
   for (let first = 1; first <= count; first += STEP) {
