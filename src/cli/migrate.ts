@@ -1,4 +1,4 @@
-import { migrateOnly } from '../app.js';
+import { migrateOnly } from '../app/database.js';
 import { readSettings } from '../platform/config.js';
 import { createLog } from '../platform/log.js';
 import { serverSettings } from '../settings.js';

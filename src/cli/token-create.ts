@@ -85,7 +85,7 @@ interface Asked {
 
 async function createDirectly(asked: Asked, settings: Readonly<Record<string, unknown>>): Promise<ShownNewToken> {
   const config = readSettings(serverSettings, { flags: flagsOf(settings), env: process.env });
-  const { createTokenDirectly } = await import('../app.js');
+  const { createTokenDirectly } = await import('../app/database.js');
   const { expiresInMs, ...input } = asked;
   const expiresAt = expiresInMs === undefined ? undefined : expiry(expiresInMs);
   const token = await createTokenDirectly(config, { ...input, expiresAt }, createLog('silent'));

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import { makeTempDir, useBuiltServer } from '../support/built-server.js';
-import { createTestDatabase } from '../support/database.js';
+import { createEmptyDatabase } from '../support/database.js';
 import { runMuster } from './support/muster.js';
 
 useBuiltServer();
 
 test('muster migrate tells the steps it takes, and then that there are none', async () => {
-  const database = await createTestDatabase();
+  const database = await createEmptyDatabase();
   const env = { DATABASE_URL: database.url };
   const first = await runMuster(['migrate'], { env });
   expect(first).toEqual({ code: 0, stdout: expect.stringMatching(/^(took \d{4}_\w+\n)+$/), stderr: '' });
@@ -26,7 +26,7 @@ test('muster migrate brings up the embedded database, and stops it again', async
 });
 
 test('muster migrate says what is wrong with a database of a newer version', async () => {
-  const database = await createTestDatabase();
+  const database = await createEmptyDatabase();
   await runMuster(['migrate', '--database-url', database.url]);
   await database.query(`INSERT INTO muster_migrations (name, batch, migration_time) VALUES ('9999_later', 2, now())`);
   const { code, stderr } = await runMuster(['migrate', '--database-url', database.url]);

@@ -13,8 +13,14 @@ test('every version is what a Map would be, also after later ones were made of i
       const versions: (readonly [ChunkedMap<number>, ReadonlyMap<string, number>])[] = [];
       for (const [step, n] of numbers.entries()) {
         if (step % 400 === 0) versions.push([map, new Map(model)]);
-        model.set(key(n), step);
-        map = map.with(key(n), step);
+        // Mostly more come than go.
+        if (step % 3 === 2) {
+          model.delete(key(n));
+          map = map.without(key(n));
+        } else {
+          model.set(key(n), step);
+          map = map.with(key(n), step);
+        }
       }
       for (const [version, expected] of [...versions, [map, model] as const]) {
         expect(version.size).toBe(expected.size);
@@ -41,6 +47,9 @@ test.each([
   expect([...map.keys()]).toEqual(sorted.map(key));
   expect(all.every((n) => map.get(key(n)) === n)).toBe(true);
   expect([map.has('0'), map.get(''), map.get('x')]).toEqual([false, undefined, undefined]);
+  for (const n of all) map = map.without(key(n)).without(key(n));
+  expect([map.size, ...map]).toEqual([0]);
+  expect(map.with('a', 1).get('a')).toBe(1);
 });
 
 test('it can be used wherever a Map is read', () => {

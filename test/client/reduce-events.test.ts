@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   emptyLedgerState,
+  isEffectivelyBlocked,
   type JobRow,
   type Json,
   type LedgerEvent,
@@ -172,6 +173,28 @@ test('a hundred thousand events are reduced one by one', () => {
   expect(state).toMatchObject({ seq: 100_000, jobs: { size: jobs } });
   const count = (status: string) => [...state.jobs.values()].filter((row) => row.status === status).length;
   expect([count('queued'), count('running'), count('done')]).toEqual([0, 20_000, 20_000]);
+});
+
+describe('tasks', () => {
+  const told = (seq: number, type: string, taskId: string, payload: LedgerEvent['payload']): LedgerEvent => ({
+    ...event(seq, type, payload),
+    job_id: null,
+    task_id: taskId,
+    repo_id: 'repo_1',
+  });
+
+  test('that are older than the first event have what events have told', () => {
+    const state = reduceEvents(emptyLedgerState(), [
+      told(8, 'BlockerAdded', 'task_1', { blocker_id: 'task_2', updated_at: at }),
+      told(9, 'TaskStarted', 'task_1', { from: 'Pending', status: 'InProgress', started_at: at, completed_at: null }),
+      told(10, 'TaskDeleted', 'task_3', {}),
+    ]);
+    expect([...state.tasks.keys()]).toEqual(['task_1']);
+    expect(state.tasks.get('task_1')).toMatchObject({ status: 'InProgress', started_at: at, repo_id: 'repo_1' });
+    expect(state.tasks.get('task_1')?.blocked_by).toBeUndefined();
+    expect(isEffectivelyBlocked(state.tasks, 'task_1')).toBeUndefined();
+    expect(isEffectivelyBlocked(state.tasks, 'task_2')).toBeUndefined();
+  });
 });
 
 test('nothing that a browser lacks is imported', () => {

@@ -13,6 +13,7 @@ import { soon, until } from '../support/until.js';
 import { startWorker } from '../support/work-client.js';
 import { allMoves, createReleaser, expectLegal, expectRows, readLedger } from './support/ledger.js';
 import { testClient } from './support/worker.js';
+import { asOften } from '../support/effort.js';
 
 const start = new Date('2026-03-01T12:00:00.000Z');
 
@@ -129,7 +130,7 @@ test('an event that came by RPC is the event that REST prints', async () => {
   }
 });
 
-test('whatever is done to jobs, the ledger comes to what the server says', { timeout: 120_000 }, async () => {
+test('whatever is done to jobs, the ledger comes to what the server says', { timeout: asOften(120_000) }, async () => {
   const { app, clock, jobs, database } = await setUp({ 'poll-interval': '2ms', 'job-retention': 'off' });
   const release = releaseBy(await createReleaser(app.url));
   const all: LedgerEvent[] = [];
@@ -148,7 +149,7 @@ test('whatever is done to jobs, the ledger comes to what the server says', { tim
       expect(new Set(events.map(({ job_id: id }) => id))).toEqual(new Set(ids));
       await expectRows(state, ids, { jobs, database });
     }),
-    { numRuns: 60, endOnFailure: false },
+    { numRuns: asOften(25), endOnFailure: false },
   );
   expectLegal(all);
 });

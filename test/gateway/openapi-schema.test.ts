@@ -9,6 +9,7 @@ import type { Operation } from '../../src/platform/http/openapi-types.js';
 import { createContract } from '../support/contract.js';
 import { anyPlain } from './support/plain.js';
 import { compileShapes } from './support/shapes.js';
+import { asOften } from '../support/effort.js';
 
 const shapes = compileShapes();
 const document = createOpenApi({ services: [shapes.service], version: '1' });
@@ -73,7 +74,7 @@ test('REST reads what is documented, and nothing else', () => {
       if (changed?.value === null) expect(read || !documented).toBe(true);
       else expect({ documented, sent }).toEqual({ documented: read, sent });
     }),
-    { numRuns: 500 },
+    { numRuns: asOften(200) },
   );
 });
 

@@ -1,6 +1,7 @@
+import { rm } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createManualClock } from '../../src/platform/clock.js';
-import { startTestApp } from '../support/app.js';
+import { dataDirOf, startTestApp } from '../support/app.js';
 import { useBuiltServer } from '../support/built-server.js';
 import { createTestDatabase } from '../support/database.js';
 import { until } from '../support/until.js';
@@ -13,11 +14,15 @@ const startServer = useBuiltServer();
 /** A call to a server of its own, which is killed when the transaction with the answer stands still. */
 async function killed(name: string, at: 'writing' | 'commit') {
   const database = await createTestDatabase();
-  onTestFinished(() => database.drop());
-  const server = startServer({ databaseUrl: database.url });
+  const dataDir = dataDirOf(database);
+  onTestFinished(async () => {
+    await database.drop();
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 3 });
+  });
+  const server = startServer({ databaseUrl: database.url, env: { MUSTER_DATA_DIR: dataDir } });
   const url = await server.ready();
-  // The server that is left. To its clock, which stands still, the claims of the one that is killed have lapsed.
-  const clock = createManualClock(new Date(Date.now() + 60_000));
+  // The server that is left. Its clock stands still.
+  const clock = createManualClock(new Date());
   const other = await startTestApp({ database, clock });
   const caller = await createCaller(other.url);
   const request = (await writes[name]?.(caller)) ?? {};
@@ -31,6 +36,8 @@ async function killed(name: string, at: 'writing' | 'commit') {
   await hold.standing(1);
   server.kill('SIGKILL');
   await server.exit;
+  // To its clock the claims of the one that is killed have lapsed.
+  clock.advance(45_000);
   await hold.letGo();
   expect(await lost).toBe('lost');
   await until('Postgres has done with the dead server', async () => {
@@ -39,6 +46,15 @@ async function killed(name: string, at: 'writing' | 'commit') {
       [database.name],
     );
     return rows.length === 0;
+  });
+  // What a failed job waits for has come to that clock, so it is moved at some time: before the states are compared, then.
+  await until('no job waits for a time that has come', async () => {
+    const due = await database.query('SELECT FROM jobs_scheduled WHERE run_at <= $1', [clock.now()]);
+    return due.length === 0;
+  });
+  await until('what the dead server had in hands has been put right', async () => {
+    const held = await database.query('SELECT FROM task_vcs WHERE held_until IS NOT NULL');
+    return held.length === 0;
   });
   return { database, before, retry: () => overRest(other.url, name, request, headers) };
 }

@@ -2,14 +2,14 @@ import { createServer, type Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { migrations } from '../../src/migrations/index.js';
 import { type ServerProcess, useBuiltServer } from '../support/built-server.js';
-import { createTestDatabase } from '../support/database.js';
+import { createEmptyDatabase } from '../support/database.js';
 import { claimOne, createJobsClient } from '../support/jobs-client.js';
 import { soon } from '../support/until.js';
 
 const startServer = useBuiltServer();
 
 async function makeDatabase() {
-  const database = await createTestDatabase();
+  const database = await createEmptyDatabase();
   onTestFinished(() => database.drop());
   return database;
 }

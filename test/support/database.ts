@@ -3,7 +3,7 @@ import pg from 'pg';
 import { inject } from 'vitest';
 import { until } from './until.js';
 
-/** A fresh, empty database in the shared Postgres. */
+/** A fresh database in the shared Postgres. */
 export interface TestDatabase {
   /** As DATABASE_URL has it. */
   readonly url: string;
@@ -13,10 +13,20 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-export async function createTestDatabase(): Promise<TestDatabase> {
-  const server = inject('postgres');
+/** With Muster's schema in it, as a first start leaves it: a copy, which is made much faster than by migrating each. */
+export function createTestDatabase(): Promise<TestDatabase> {
+  return create(inject('postgres').migrated);
+}
+
+/** With nothing in it. */
+export function createEmptyDatabase(): Promise<TestDatabase> {
+  return create('template1');
+}
+
+async function create(template: string): Promise<TestDatabase> {
+  const { migrated: _, ...server } = inject('postgres');
   const name = `test_${randomUUID().replaceAll('-', '')}`;
-  await once(server, `CREATE DATABASE ${name}`);
+  await once(server, `CREATE DATABASE ${name} TEMPLATE ${template}`);
   const pool = new pg.Pool({ ...server, database: name, max: 3 });
   pool.on('error', () => undefined);
   return {

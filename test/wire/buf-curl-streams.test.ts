@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
-import { runBuf } from '../support/wire/buf-curl-api.js';
+import { runBuf, schemaImage } from '../support/wire/buf-curl-api.js';
 
 const app = sharedTestApp();
 
 async function call(method: string, flags: readonly string[], input: string) {
   const url = `${app.current.url}/muster.v1.JobService/${method}`;
-  const { code, stdout, stderr } = await runBuf(['curl', '--schema', 'proto', ...flags, '-d', '@-', url], input);
+  const { code, stdout, stderr } = await runBuf(['curl', '--schema', schemaImage(), ...flags, '-d', '@-', url], input);
   // One JSON document after the other.
   const messages = stdout.split(/^(?=\{)/m).filter((text) => text.trim() !== '');
   return { code, stderr, messages: messages.map((text) => JSON.parse(text) as unknown) };

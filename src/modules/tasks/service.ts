@@ -62,9 +62,8 @@ export interface Tasks extends Mutations, Pick<Work, 'start' | 'submit' | 'archi
     origin: Origin,
     keep?: Keep<TaskWithContext | undefined>,
   ): Promise<TaskWithContext | undefined>;
-  /** Puts right, from now on, what others have left who died over it. */
-  begin(): void;
-  stop(): Promise<void>;
+  /** Puts right what others have left who died over it. */
+  readonly background: Work['background'];
 }
 
 /** How many tasks a tree may have: it is one answer. */
@@ -184,8 +183,7 @@ export function createTasks(deps: TasksDeps): Tasks {
       return id === undefined ? undefined : (await findFull(db, [id]))[0];
     },
     claimNext: async (input, origin, keep) => work.claimNext(await workScope(input), origin, keep),
-    begin: () => work.background.start(),
-    stop: () => work.background.stop(),
+    background: work.background,
   };
 }
 

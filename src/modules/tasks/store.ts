@@ -35,7 +35,16 @@ export const taskColumns = `t.id, t.n, t.repo_id, t.parent_id, t.grand_id, t.kin
   ARRAY(SELECT b.task_id FROM task_blockers b WHERE b.blocker_id = t.id ORDER BY b.n) AS blocks,
   (t.own_blockers > 0 OR coalesce(p.own_blockers, 0) > 0 OR coalesce(g.own_blockers, 0) > 0) AS effectively_blocked`;
 
-export const withAncestors = 'LEFT JOIN tasks p ON p.id = t.parent_id LEFT JOIN tasks g ON g.id = t.grand_id';
+/**
+ * One look-up each by the primary key, said so that the planner cannot make a join of it: for some 50 rows it would go through all tasks
+ * in the order of their ids, in the hope of meeting the parents early.
+ */
+const ancestor = (id: string, name: string): string =>
+  `LEFT JOIN LATERAL (
+    SELECT a.own_blockers, a.status, a.kind, a.context FROM tasks a WHERE a.id = ${id} OFFSET 0
+  ) ${name} ON true`;
+
+export const withAncestors = `${ancestor('t.parent_id', 'p')} ${ancestor('t.grand_id', 'g')}`;
 
 export function taskOf(row: TaskRow): Task {
   return {

@@ -74,7 +74,7 @@ export interface Work {
   archive(id: string, origin: Origin, keep?: Keep<TaskVcs>): Promise<TaskVcs>;
   /** To be called when deleted tasks have left something. */
   cleanUp(): void;
-  background: Pick<Holds, 'start' | 'stop'>;
+  readonly background: Pick<Holds, 'start' | 'stop'>;
 }
 
 /** A task in hands, for which git is to do something. */
@@ -314,8 +314,12 @@ export function createWork(deps: WorkDeps): Work {
         return { held: undefined, ...archived };
       });
       tell(changes, origin);
-      // That it is archived is decided. Should git fail now, it is tried again until it does not.
-      if (held !== undefined) await holds.keep(held.hold, () => clearAway(held));
+      if (held !== undefined) {
+        // That it is archived is decided. Should git fail now, it is tried again until it does not.
+        await holds
+          .keep(held.hold, () => clearAway(held))
+          .catch((error: unknown) => log.warn('work_not_cleared_away', { task_id: id, error }));
+      }
       return made;
     },
     cleanUp: () => holds.wake(),

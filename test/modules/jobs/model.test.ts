@@ -6,8 +6,9 @@ import { createJobsClient } from '../../support/jobs-client.js';
 import { commands, type Real } from './support/job-commands.js';
 import { createModel, random } from './support/job-model.js';
 import { emptyTables, expectAllNoted } from './support/tables.js';
+import { asOften } from '../../support/effort.js';
 
-test('whatever is done to jobs, they are as the model says', { timeout: 120_000 }, async () => {
+test('whatever is done to jobs, they are as the model says', { timeout: asOften(120_000) }, async () => {
   const clock = createManualClock(new Date('2026-03-01T12:00:00.000Z'));
   const app = await startTestApp({
     clock,
@@ -23,6 +24,6 @@ test('whatever is done to jobs, they are as the model says', { timeout: 120_000 
       await fc.asyncModelRun(() => ({ model: createModel(clock.now().getTime()), real }), steps);
       await expectAllNoted(app.database);
     }),
-    { numRuns: 150, endOnFailure: false },
+    { numRuns: asOften(50), endOnFailure: false },
   );
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { startTestApp } from '../../support/app.js';
+import { asOften } from '../../support/effort.js';
 import { useGitRepos } from '../../support/git-repos.js';
 import { createTasksClient, registerRepo } from '../../support/tasks-client.js';
 import { startTestApps } from '../../support/two-apps.js';
@@ -21,7 +22,7 @@ const repos = useGitRepos();
 
 test(
   'whatever is done to tasks, they are as the model says, and as the ledger tells',
-  { timeout: 120_000 },
+  { timeout: asOften(120_000) },
   async () => {
     const { url, database } = await startTestApp();
     const tasks = createTasksClient(url);
@@ -46,14 +47,14 @@ test(
         await expectReduced(tasks, repoId);
         await expectCounted(database);
       }),
-      { numRuns: 8, endOnFailure: true },
+      { numRuns: asOften(8), endOnFailure: true },
     );
   },
 );
 
 test(
   'at the same time, on two servers, each change is one that the rules allow at its place',
-  { timeout: 120_000 },
+  { timeout: asOften(120_000) },
   async () => {
     const { apps, database } = await startTestApps({}, {});
     const clients = apps.map(({ url }) => createTasksClient(url));
@@ -84,7 +85,7 @@ test(
         expect((await allTasks(tasks, repoId)).map(told)).toEqual([...model].map((task) => visible(model, task)));
         await expectCounted(database);
       }),
-      { numRuns: 4, endOnFailure: true },
+      { numRuns: asOften(4), endOnFailure: true },
     );
   },
 );

@@ -1,4 +1,7 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { type Api, type ApiKind, failure, type Headers, protoJson, view } from './api.js';
 import { readInfo } from './error-info.js';
 
@@ -9,12 +12,24 @@ export const bufCurlApis: readonly ApiKind[] = [
   ['--protocol', 'grpcweb'],
 ].map((flags) => ({ name: `buf curl, ${flags[1]}`, open: (url) => open(url, flags) }));
 
+let image = '';
+
+/** The schema, read once: from the sources each call would compile them. */
+export function schemaImage(): string {
+  if (image === '') {
+    image = path.join(mkdtempSync(path.join(tmpdir(), 'muster-test-')), 'schema.binpb');
+    execFileSync('node_modules/.bin/buf', ['build', '-o', image]);
+    process.once('exit', () => rmSync(path.dirname(image), { recursive: true, force: true }));
+  }
+  return image;
+}
+
 function open(url: string, flags: readonly string[]): Api {
   return {
     async call(method, request, headers: Headers = {}) {
       const { code, stdout, stderr } = await runBuf(
         [
-          ...['curl', '--schema', 'proto', '--emit-defaults', ...flags],
+          ...['curl', '--schema', schemaImage(), '--emit-defaults', ...flags],
           ...Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]),
           ...['-d', '@-', `${url}/muster.v1.JobService/${method}`],
         ],
