@@ -1,6 +1,5 @@
-// Loaded into a server (`node --import`): writes down from when to when each git ran, in ms of the system's clock, a line each, to
-// the file that GIT_CLOCK names. From when it has been started, so that starting it is the server's time, to when the server hears
-// that it has ended.
+// Loaded into a server (`node --import`): writes down when each git was about to be started, when it had been, and when the server
+// heard that it had ended, in ms of the system's clock, a line each, to the file that GIT_CLOCK names.
 
 import childProcess from 'node:child_process';
 import { appendFileSync } from 'node:fs';
@@ -11,11 +10,11 @@ const { spawn } = childProcess;
 const now = () => performance.timeOrigin + performance.now();
 
 childProcess.spawn = function spawnTimed(program, ...rest) {
+  const called = now();
   const child = spawn.call(this, program, ...rest);
   if (program !== 'git') return child;
   const began = now();
-  const command = rest[0]?.find((arg) => /^[a-z][a-z-]+$/.test(arg)) ?? '';
-  child.prependOnceListener('exit', () => appendFileSync(file, `${began} ${now()} ${command}\n`));
+  child.prependOnceListener('exit', () => appendFileSync(file, `${called} ${began} ${now()}\n`));
   return child;
 };
 syncBuiltinESMExports();

@@ -47,7 +47,7 @@ export async function fillTasks(client, count) {
      select id, '/bench/' || id, 'bench', 'Git', 'main', now(), now() from unnest($1::text[]) id`,
     [[REPO, ...OTHER_REPOS]],
   );
-  await client.query('insert into task_graphs values ($1)', [REPO]);
+  await client.query('insert into task_graphs select id from repos');
   for (let first = 1; first <= count; first += STEP) {
     const range = [first, Math.min(count, first + STEP - 1)];
     await client.query(INSERT_TASKS, [REPO, ...range]);
