@@ -34,8 +34,8 @@ const statement = (name, text) => (values) => ({ name, text, values });
 
 const selectTask = statement(
   'select_task',
-  `SELECT t.id, t.n, t.repo_id, t.parent_id, t.grand_id, t.kind, t.description, t.context, t.priority, t.status,
-    t.depth, t.created_at, t.updated_at, t.started_at, t.completed_at, t.archived_at,
+  `SELECT t.id, t.repo_id, t.parent_id, t.kind, t.description, t.context, t.priority, t.status,
+    t.depth, t.created_at, t.updated_at, t.started_at, t.completed_at,
     ARRAY(SELECT b.blocker_id FROM task_blockers b WHERE b.task_id = t.id ORDER BY b.n) AS blocked_by,
     ARRAY(SELECT b.task_id FROM task_blockers b WHERE b.blocker_id = t.id ORDER BY b.n) AS blocks,
     (t.own_blockers > 0 OR coalesce(p.own_blockers, 0) > 0 OR coalesce(g.own_blockers, 0) > 0) AS effectively_blocked,
@@ -106,7 +106,7 @@ app.get('/api/tasks/:id', async (request, reply) => {
   );
   const [task, review, vcs] = answers.map(({ rows }) => rows[0]);
   if (task === undefined) return reply.code(404).send({ error: 'not_found', code: 404 });
-  const { n, grand_id, archived_at, parent_kind, parent_context, grand_context, ...rest } = task;
+  const { parent_kind, parent_context, grand_context, ...rest } = task;
   const underMilestone = parent_kind === 'Milestone';
   return {
     ...rest,
