@@ -3,12 +3,11 @@ import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { Change, EventType, Origin } from '../events/index.js';
 import { endReviews, findOpenReviews } from '../reviews/index.js';
-import { checkChildrenClosed } from './blockers.js';
+import { checkChildrenClosed, checkNoCycle, tooManyBlocked } from './blockers.js';
 import { type ChangerDeps, createChanger } from './changer.js';
 import { blockerChange, deletedChange, statusChange, updatedChange } from './changes.js';
-import { checkNoCycle, tooManyBlocked } from './creator.js';
 import { findNodes, type Node } from './store.js';
-import { countEdges, deleteEdge, findBlockedByThese, insertEdges } from './store-blockers.js';
+import { countEdges, deleteEdge, findBlockedByThese, findReach, insertEdges } from './store-blockers.js';
 import {
   addOpenChildren,
   addOwnBlockers,
@@ -74,7 +73,7 @@ export function createMutations(deps: ChangerDeps): Mutations {
     block: ({ id, blockerId }, origin, keep) =>
       change(id, origin, keep, async (tx, node, now) => {
         const blocker = await blockerOf(tx, node, blockerId);
-        await checkNoCycle(tx, 'blocker_id', node, blockerId);
+        checkNoCycle(await findReach(tx, [blockerId]), 'blocker_id', node, blockerId);
         const counts = await countEdges(tx, id, blockerId);
         if ((await insertEdges(tx, [{ task: node, blockerId }])) === 0) return [];
         if (counts.blockedBy >= limits.blockers) throw tooManyBlockers(id);
