@@ -5,8 +5,17 @@ import { checkCollector, gauges, observeCalls, startTracing } from './app/observ
 import { createAudit } from './modules/audit/index.js';
 import { createEventRpc, createEvents } from './modules/events/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
+import { createLearningRpc, createLearnings } from './modules/learnings/index.js';
 import { createRepoRpc, createRepos } from './modules/repos/index.js';
-import { createTaskRpc, createTasks, createVcsRpc, createWorktrees } from './modules/tasks/index.js';
+import {
+  bubbleIfCompleted,
+  checkOwn,
+  createChanger,
+  createTaskRpc,
+  createTasks,
+  createVcsRpc,
+  createWorktrees,
+} from './modules/tasks/index.js';
 import { auditScope, createTokenRpc, createTokens, grants } from './modules/tokens/index.js';
 import { createVcs } from './modules/vcs/index.js';
 import { createPolicy } from './platform/auth/policy.js';
@@ -138,6 +147,12 @@ async function compose(
     committer: config.committer,
     pollMs: config.pollInterval,
   });
+  const { changeOf } = createChanger({ db, clock, log, appended });
+  const learnings = createLearnings({
+    db,
+    newId,
+    tasks: { changeOf, get: tasks.get, bubbleIfCompleted: (tx, task, now) => bubbleIfCompleted(tx, newId, task, now) },
+  });
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
@@ -158,6 +173,7 @@ async function compose(
   const own = [
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
     createJobRpc(jobs),
+    createLearningRpc(learnings, checkOwn),
     createRepoRpc(repos),
     createTaskRpc(tasks),
     createTokenRpc(tokens),

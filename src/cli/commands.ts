@@ -138,6 +138,16 @@ const commands: readonly Entry[] = [
     load: async () => (await import('./task-moves.js')).taskDeleteCommand,
   },
   {
+    name: 'learnings add',
+    summary: 'Writes down what was learned on a task.',
+    load: async () => (await import('./learnings.js')).learningsAddCommand,
+  },
+  {
+    name: 'learnings list',
+    summary: 'Lists what was learned on a task, and above it.',
+    load: async () => (await import('./learnings.js')).learningsListCommand,
+  },
+  {
     name: 'import beads',
     summary: 'Makes tasks of the issues of beads.',
     load: async () => (await import('./import/commands.js')).importBeadsCommand,

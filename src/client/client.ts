@@ -2,6 +2,7 @@ import { type Client, createClient, type Interceptor, type Transport } from '@co
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { EventService } from '../../gen/muster/v1/events_pb.js';
 import { JobService } from '../../gen/muster/v1/jobs_pb.js';
+import { LearningService } from '../../gen/muster/v1/learnings_pb.js';
 import { RepoService } from '../../gen/muster/v1/repos_pb.js';
 import { VcsService } from '../../gen/muster/v1/vcs_pb.js';
 import { TaskService } from '../../gen/muster/v1/tasks_pb.js';
@@ -27,6 +28,7 @@ export interface MusterClient {
   readonly jobs: Client<typeof JobService>;
   readonly events: Client<typeof EventService>;
   readonly tokens: Client<typeof TokenService>;
+  readonly learnings: Client<typeof LearningService>;
   readonly repos: Client<typeof RepoService>;
   readonly tasks: Client<typeof TaskService>;
   readonly vcs: Client<typeof VcsService>;
@@ -50,6 +52,7 @@ export function createMusterClient(options: MusterClientOptions = {}): MusterCli
     jobs: createClient(JobService, transport),
     events: createClient(EventService, transport),
     tokens: createClient(TokenService, transport),
+    learnings: createClient(LearningService, transport),
     repos: createClient(RepoService, transport),
     tasks: createClient(TaskService, transport),
     vcs: createClient(VcsService, transport),

@@ -1,6 +1,7 @@
 import type { Json } from '../platform/json.js';
 import { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
+import { type LearningRow, learningsAfter } from './reduce-learnings.js';
 import { type TaskRow, tasksAfter } from './reduce-tasks.js';
 
 export type { LedgerEvent };
@@ -34,6 +35,8 @@ export interface LedgerState {
   readonly jobs: ChunkedMap<JobRow>;
   /** By id, which is the order in which those of a kind were created. Deleted ones are gone. */
   readonly tasks: ChunkedMap<TaskRow>;
+  /** What each task has learned that has learned anything, by its id, oldest first. */
+  readonly learnings: ChunkedMap<readonly LearningRow[]>;
   readonly filtered: boolean;
 }
 
@@ -56,7 +59,7 @@ export class LedgerGap extends Error {
 
 /** Before any event. The first one may have any seq; jobs that are older than it get rows that are known in part. */
 export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}): LedgerState {
-  return { seq: 0, jobs: ChunkedMap.empty(), tasks: ChunkedMap.empty(), filtered };
+  return { seq: 0, jobs: ChunkedMap.empty(), tasks: ChunkedMap.empty(), learnings: ChunkedMap.empty(), filtered };
 }
 
 /**
@@ -70,7 +73,13 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
   if (seq <= state.seq) return state;
   const begun = state.seq > 0;
   if (begun && !state.filtered && seq > state.seq + 1) throw new LedgerGap(state.seq, seq);
-  return { ...state, seq, jobs: jobsAfter(state.jobs, event), tasks: tasksAfter(state.tasks, event) };
+  return {
+    ...state,
+    seq,
+    jobs: jobsAfter(state.jobs, event),
+    tasks: tasksAfter(state.tasks, event),
+    learnings: learningsAfter(state.learnings, event),
+  };
 }
 
 /** The same for several, in the order of seq. When one of them throws, none was reduced. */

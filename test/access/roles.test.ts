@@ -106,6 +106,7 @@ beforeAll(async () => {
     Work: { start: { workerId: 'w', kinds: ['waiting'], capacity: 1, leaseSec: 60 } },
     RegisterRepo: { path: repos.repo() },
     UnregisterRepo: { id: repo.id },
+    AddLearning: { taskId: task, content: 'c' },
     CreateTask: { repoId: worked, kind: 'Task', description: 'd', blockedBy: [] },
     UpdateTask: { id: task, priority: 0 },
     DeleteTask: { id: task },

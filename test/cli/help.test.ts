@@ -32,6 +32,8 @@ const commands = [
   'task set-status',
   'task force-complete',
   'task delete',
+  'learnings add',
+  'learnings list',
   'import beads',
   'import task-master',
   'events tail',

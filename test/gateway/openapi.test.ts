@@ -197,6 +197,10 @@ describe('answers of a running server are as documented', () => {
     await move('StartTask', other.id, 'start', 409);
     await move('SubmitTask', task.id, 'submit', 409);
     await move('SubmitTask', task.id, 'submit', 200, { allow_empty: true });
+    const learned = { content: 'c' };
+    await holds('LearningService_AddLearning', 201, call('POST', `/api/learnings/${task.id}`, learned));
+    await holds('LearningService_ListLearnings', 200, call('GET', `/api/learnings/${task.id}`));
+    await holds('LearningService_GetInheritedLearnings', 200, call('GET', `/api/learnings/${task.id}/inherited`));
     await holds('TaskService_GetTask', 200, call('GET', `/api/tasks/${task.id}`));
     await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${task.id}`));
     await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${other.id}`));

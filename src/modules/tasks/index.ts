@@ -1,3 +1,6 @@
+export { createChanger } from './changer.js';
+export { checkOwn } from './guard.js';
+export { bubbleIfCompleted } from './moves.js';
 export { createTaskRpc, createVcsRpc } from './rpc.js';
 export { createTasks, type Tasks, type TasksDeps } from './service.js';
 export { createWorktrees, type Worktrees } from './worktrees.js';
