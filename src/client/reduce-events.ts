@@ -1,6 +1,7 @@
 import type { Json } from '../platform/json.js';
 import { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
+import { type HelpRow, helpAfter } from './reduce-help.js';
 import { type LearningRow, learningsAfter } from './reduce-learnings.js';
 import { type TaskRow, tasksAfter } from './reduce-tasks.js';
 
@@ -37,6 +38,8 @@ export interface LedgerState {
   readonly tasks: ChunkedMap<TaskRow>;
   /** What each task has learned that has learned anything, by its id, oldest first. */
   readonly learnings: ChunkedMap<readonly LearningRow[]>;
+  /** What was asked on each task on which anything was, by its id, oldest first. */
+  readonly help: ChunkedMap<readonly HelpRow[]>;
   readonly filtered: boolean;
 }
 
@@ -59,7 +62,8 @@ export class LedgerGap extends Error {
 
 /** Before any event. The first one may have any seq; jobs that are older than it get rows that are known in part. */
 export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}): LedgerState {
-  return { seq: 0, jobs: ChunkedMap.empty(), tasks: ChunkedMap.empty(), learnings: ChunkedMap.empty(), filtered };
+  const nothing = ChunkedMap.empty;
+  return { seq: 0, jobs: nothing(), tasks: nothing(), learnings: nothing(), help: nothing(), filtered };
 }
 
 /**
@@ -79,6 +83,7 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
     jobs: jobsAfter(state.jobs, event),
     tasks: tasksAfter(state.tasks, event),
     learnings: learningsAfter(state.learnings, event),
+    help: helpAfter(state.help, event),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
 import type { Change, EventType, Origin } from '../events/index.js';
+import { endHelp } from '../help/index.js';
 import { endReviews, findOpenReviews } from '../reviews/index.js';
 import { checkChildrenClosed } from './blockers.js';
 import { type ChangerDeps, createChanger } from './changer.js';
@@ -128,7 +129,7 @@ async function setStatus(tx: Tx, newId: NewId, node: Node, to: Status, now: Date
   return [...changed, ...(await endReviews(tx, [node], to === 'Completed' ? 'Approved' : 'ChangesRequested', now))];
 }
 
-/** Cancels a task and every open descendant, and ends their reviews. `type` is that of the task's own event. */
+/** Cancels a task and every open descendant, and ends their reviews and what they have asked. `type` is that of the task's own event. */
 async function cancelWithAll(tx: Tx, node: Node, type: EventType, now: Date): Promise<readonly Change[]> {
   const { id, repoId, parentId, status: from } = node;
   const below = await findOpenBelow(tx, id);
@@ -151,7 +152,8 @@ async function cancelWithAll(tx: Tx, node: Node, type: EventType, now: Date): Pr
       now,
     ),
   );
-  return [...changes, ...ended];
+  const waited = all.filter((each) => each.from === 'AwaitingHuman').map((each) => ({ id: each.id, repoId }));
+  return [...changes, ...ended, ...(waited.length === 0 ? [] : await endHelp(tx, waited))];
 }
 
 /** What the task and those below it blocked is released from them. */

@@ -1,4 +1,5 @@
 import type { Queries } from '../../platform/db/db.js';
+import { findOpenHelp, type HelpRequest } from '../help/index.js';
 import { findLearnings, type Inherited } from '../learnings/index.js';
 import { findOpenReviews, type Review } from '../reviews/index.js';
 import { type Context, findInContext, type TaskInContext } from './store.js';
@@ -13,6 +14,8 @@ export interface TaskWithContext {
   readonly vcs: TaskVcs | undefined;
   /** The one that is open. */
   readonly review: Review | undefined;
+  /** The one that is open. */
+  readonly helpRequest: HelpRequest | undefined;
 }
 
 /** Those that there are. */
@@ -21,11 +24,15 @@ export async function findFull(on: Queries, ids: readonly string[]): Promise<rea
   const learned = await findInherited(on, found);
   const reviews = await findOpenReviews(on, ids);
   const rows = await findVcsRows(on, ids);
+  // No other task has one.
+  const waiting = found.flatMap(({ task }) => (task.status === 'AwaitingHuman' ? [task.id] : []));
+  const asked = waiting.length === 0 ? undefined : await findOpenHelp(on, waiting);
   return found.map(({ above: _above, ...each }) => ({
     ...each,
     learnings: learned(each.task.id),
     vcs: vcsOf(rows.get(each.task.id)),
     review: reviews.get(each.task.id),
+    helpRequest: asked?.get(each.task.id),
   }));
 }
 

@@ -100,7 +100,7 @@ function done() {
   return { ok: true };
 }
 
-/** Nobody asks for help or has gates or a session yet. */
+/** Nobody has gates or a session yet. */
 function inFull(task: TaskWithContext) {
   return { ...task, gates: [] };
 }

@@ -30,6 +30,8 @@ const sources = {
     to: 'Completed',
     done: 'completed',
   },
+  wait: { from: ['Pending', 'InProgress', 'InReview'], to: 'AwaitingHuman', done: 'made to wait for a human' },
+  resume: { from: ['AwaitingHuman'], to: 'InProgress', done: 'resumed' },
 } as const satisfies Readonly<
   Record<string, { readonly from: readonly Status[]; readonly to: Status; readonly done: string }>
 >;
