@@ -4,9 +4,21 @@ import { migrateDatabase, openConnection, startClock } from './app/database.js';
 import { checkCollector, gauges, observeCalls, startTracing } from './app/observe.js';
 import { createAudit } from './modules/audit/index.js';
 import { createEventRpc, createEvents } from './modules/events/index.js';
+import { createHelp, createHelpRpc } from './modules/help/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
+import { createLearningRpc, createLearnings } from './modules/learnings/index.js';
 import { createRepoRpc, createRepos } from './modules/repos/index.js';
-import { createTaskRpc, createTasks, createVcsRpc, createWorktrees } from './modules/tasks/index.js';
+import {
+  bubbleIfCompleted,
+  checkOwn,
+  createChanger,
+  createTaskRpc,
+  createTasks,
+  createVcsRpc,
+  createWorktrees,
+  noSuchTask,
+  waiting,
+} from './modules/tasks/index.js';
 import { auditScope, createTokenRpc, createTokens, grants } from './modules/tokens/index.js';
 import { createVcs } from './modules/vcs/index.js';
 import { createPolicy } from './platform/auth/policy.js';
@@ -138,6 +150,20 @@ async function compose(
     committer: config.committer,
     pollMs: config.pollInterval,
   });
+  const { change, changeOf } = createChanger({ db, clock, log, appended });
+  const learnings = createLearnings({
+    db,
+    newId,
+    tasks: { changeOf, get: tasks.get, bubbleIfCompleted: (tx, task, now) => bubbleIfCompleted(tx, newId, task, now) },
+  });
+  const help = createHelp({
+    db,
+    clock,
+    newId,
+    log,
+    tasks: { ...waiting, change, changeOf, get: tasks.get, noSuchTask: (id) => noSuchTask('task_id', id) },
+    pollMs: config.pollInterval,
+  });
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
@@ -157,7 +183,9 @@ async function compose(
   const policy = createPolicy(grants);
   const own = [
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
+    createHelpRpc(help, checkOwn),
     createJobRpc(jobs),
+    createLearningRpc(learnings, checkOwn),
     createRepoRpc(repos),
     createTaskRpc(tasks),
     createTokenRpc(tokens),
@@ -210,6 +238,7 @@ async function compose(
     events,
     jobs,
     tasks.background,
+    help.background,
     audit,
     tokens.recogniser,
     idempotency,

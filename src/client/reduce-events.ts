@@ -1,6 +1,8 @@
 import type { Json } from '../platform/json.js';
 import { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
+import { type HelpRow, helpAfter } from './reduce-help.js';
+import { type LearningRow, learningsAfter } from './reduce-learnings.js';
 import { type TaskRow, tasksAfter } from './reduce-tasks.js';
 
 export type { LedgerEvent };
@@ -34,6 +36,10 @@ export interface LedgerState {
   readonly jobs: ChunkedMap<JobRow>;
   /** By id, which is the order in which those of a kind were created. Deleted ones are gone. */
   readonly tasks: ChunkedMap<TaskRow>;
+  /** What each task has learned that has learned anything, by its id, oldest first. */
+  readonly learnings: ChunkedMap<readonly LearningRow[]>;
+  /** What was asked on each task on which anything was, by its id, oldest first. */
+  readonly help: ChunkedMap<readonly HelpRow[]>;
   readonly filtered: boolean;
 }
 
@@ -56,7 +62,8 @@ export class LedgerGap extends Error {
 
 /** Before any event. The first one may have any seq; jobs that are older than it get rows that are known in part. */
 export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}): LedgerState {
-  return { seq: 0, jobs: ChunkedMap.empty(), tasks: ChunkedMap.empty(), filtered };
+  const nothing = ChunkedMap.empty;
+  return { seq: 0, jobs: nothing(), tasks: nothing(), learnings: nothing(), help: nothing(), filtered };
 }
 
 /**
@@ -70,7 +77,14 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
   if (seq <= state.seq) return state;
   const begun = state.seq > 0;
   if (begun && !state.filtered && seq > state.seq + 1) throw new LedgerGap(state.seq, seq);
-  return { ...state, seq, jobs: jobsAfter(state.jobs, event), tasks: tasksAfter(state.tasks, event) };
+  return {
+    ...state,
+    seq,
+    jobs: jobsAfter(state.jobs, event),
+    tasks: tasksAfter(state.tasks, event),
+    learnings: learningsAfter(state.learnings, event),
+    help: helpAfter(state.help, event),
+  };
 }
 
 /** The same for several, in the order of seq. When one of them throws, none was reduced. */

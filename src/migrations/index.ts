@@ -8,6 +8,8 @@ import { repos } from './0006-repos.js';
 import { tasks } from './0007-tasks.js';
 import { reviews } from './0008-reviews.js';
 import { taskVcs } from './0009-task-vcs.js';
+import { learnings } from './0012-learnings.js';
+import { helpRequests } from './0013-help-requests.js';
 
 /** Every step of the schema, oldest first. */
 export const migrations: readonly Migration[] = [
@@ -20,4 +22,6 @@ export const migrations: readonly Migration[] = [
   tasks,
   reviews,
   taskVcs,
+  learnings,
+  helpRequests,
 ];

@@ -1,11 +1,14 @@
 import { AppError } from '../../errors.js';
 import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
+import type { NewId } from '../../platform/ids.js';
 import type { Change, EventType, Origin } from '../events/index.js';
+import { endHelp } from '../help/index.js';
 import { endReviews, findOpenReviews } from '../reviews/index.js';
 import { checkChildrenClosed, checkNoCycle, tooManyBlocked } from './blockers.js';
 import { type ChangerDeps, createChanger } from './changer.js';
 import { blockerChange, deletedChange, statusChange, updatedChange } from './changes.js';
+import { complete, move } from './moves.js';
 import { findNodes, type Node } from './store.js';
 import { countEdges, deleteEdge, findBlockedByThese, findReach, insertEdges } from './store-blockers.js';
 import {
@@ -44,7 +47,12 @@ export interface Mutations {
   remove(id: string, origin: Origin, keep?: Keep<void>): Promise<void>;
 }
 
-export function createMutations(deps: ChangerDeps): Mutations {
+export interface MutationsDeps extends ChangerDeps {
+  readonly newId: NewId;
+}
+
+export function createMutations(deps: MutationsDeps): Mutations {
+  const { newId } = deps;
   const { change, remove } = createChanger(deps);
 
   return {
@@ -63,13 +71,13 @@ export function createMutations(deps: ChangerDeps): Mutations {
       }),
     forceComplete: (id, origin, keep) =>
       change(id, origin, keep, async (tx, node, now) => {
-        const to = target(id, node.status, 'forceComplete');
+        target(id, node.status, 'forceComplete');
         checkChildrenClosed(id, await findOpenChildren(tx, id));
-        const changed = await move(tx, node, to, 'TaskCompleted', now);
+        const changed = await complete(tx, newId, node, 'TaskCompleted', now);
         return [...changed, ...(await endReviews(tx, [node], 'Approved', now))];
       }),
     setStatus: ({ id, status }, origin, keep) =>
-      change(id, origin, keep, (tx, node, now) => setStatus(tx, node, status, now)),
+      change(id, origin, keep, (tx, node, now) => setStatus(tx, newId, node, status, now)),
     block: ({ id, blockerId }, origin, keep) =>
       change(id, origin, keep, async (tx, node, now) => {
         const blocker = await blockerOf(tx, node, blockerId);
@@ -101,7 +109,7 @@ async function blockerOf(tx: Tx, { repoId }: Node, blockerId: string): Promise<N
   return blocker;
 }
 
-async function setStatus(tx: Tx, node: Node, to: Status, now: Date): Promise<readonly Change[]> {
+async function setStatus(tx: Tx, newId: NewId, node: Node, to: Status, now: Date): Promise<readonly Change[]> {
   const { id, status: from, parentId } = node;
   const parents = parentId === undefined ? undefined : await findNodes(tx, [parentId]);
   const hasOpenReview = (await findOpenReviews(tx, [id])).has(id);
@@ -114,25 +122,13 @@ async function setStatus(tx: Tx, node: Node, to: Status, now: Date): Promise<rea
   }
   if (to === 'Completed') checkChildrenClosed(id, await findOpenChildren(tx, id));
   if (to === 'Cancelled') return cancelWithAll(tx, node, 'TaskStatusChanged', now);
-  const changed = await move(tx, node, to, 'TaskStatusChanged', now);
+  const type = 'TaskStatusChanged';
+  const changed = await (to === 'Completed' ? complete(tx, newId, node, type, now) : move(tx, node, to, type, now));
   if (to === 'InReview') return changed;
   return [...changed, ...(await endReviews(tx, [node], to === 'Completed' ? 'Approved' : 'ChangesRequested', now))];
 }
 
-/** Moves one task. `type` is that of the event. */
-export async function move(
-  tx: Tx,
-  node: Pick<Node, 'id' | 'repoId' | 'parentId' | 'status'>,
-  to: Status,
-  type: EventType,
-  now: Date,
-): Promise<readonly Change[]> {
-  const { id, parentId, status: from } = node;
-  const started = await changeStatuses(tx, [{ id, parentId, from, to }], now);
-  return [statusChange(type, node, { from, status: to, startedAt: started.get(id) }, now)];
-}
-
-/** Cancels a task and every open descendant, and ends their reviews. `type` is that of the task's own event. */
+/** Cancels a task and every open descendant, and ends their reviews and what they have asked. `type` is that of the task's own event. */
 async function cancelWithAll(tx: Tx, node: Node, type: EventType, now: Date): Promise<readonly Change[]> {
   const { id, repoId, parentId, status: from } = node;
   const below = await findOpenBelow(tx, id);
@@ -155,7 +151,8 @@ async function cancelWithAll(tx: Tx, node: Node, type: EventType, now: Date): Pr
       now,
     ),
   );
-  return [...changes, ...ended];
+  const waited = all.filter((each) => each.from === 'AwaitingHuman').map((each) => ({ id: each.id, repoId }));
+  return [...changes, ...ended, ...(waited.length === 0 ? [] : await endHelp(tx, waited))];
 }
 
 /** What the task and those below it blocked is released from them. */

@@ -11,7 +11,7 @@ import { checkUnblocked } from './blockers.js';
 import type { ChangerDeps } from './changer.js';
 import { vcsChange } from './changes.js';
 import { createHolds, type Holds } from './holds.js';
-import { move } from './mutations.js';
+import { move } from './moves.js';
 import { findFull, type TaskWithContext } from './reader.js';
 import { findNodes, findTask, lockGraphOf, lockGraphs, type Node } from './store.js';
 import { findUnreleased } from './store-blockers.js';

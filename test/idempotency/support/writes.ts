@@ -60,6 +60,21 @@ export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>
     const task = await added(caller, { blocked_by: [blocker.id] });
     return { id: task.id, blocker_id: blocker.id };
   },
+  'HelpService/RequestHelp': async (caller) => ({
+    task_id: (await added(caller)).id,
+    category: 'Decision',
+    reason: 'É',
+    suggested_options: ['yes', 'no'],
+    deadline_sec: 3600,
+    default_option: 1,
+  }),
+  'HelpService/RespondToHelp': async (caller) => ({ id: (await asked(caller)).id, response: 'É' }),
+  'HelpService/ResumeTask': async (caller) => {
+    const { id, task_id } = await asked(caller);
+    await caller.post(`/api/help/${id}/respond`, { response: 'yes' });
+    return { task_id };
+  },
+  'LearningService/AddLearning': async (caller) => ({ task_id: (await added(caller)).id, content: 'É' }),
   'VcsService/ArchiveTask': async (caller) => {
     const { id } = await added(caller);
     await caller.post(`/api/tasks/${id}/start`, {});
@@ -98,6 +113,10 @@ async function added(caller: Caller, more: Fields = {}): Promise<{ id: string; r
   repoAt.set(caller, known);
   const { id: repo_id } = await known;
   return caller.post('/api/tasks', { repo_id, kind: 'Task', description: 'Do it.', ...more });
+}
+
+async function asked(caller: Caller): Promise<{ id: string; task_id: string }> {
+  return caller.post('/api/help', { task_id: (await added(caller)).id, category: 'Decision', reason: 'Why?' });
 }
 
 /** Somebody with the first token of this server's database. */
