@@ -6,7 +6,14 @@ import { createAudit } from './modules/audit/index.js';
 import { createEventRpc, createEvents } from './modules/events/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
 import { createRepoRpc, createRepos } from './modules/repos/index.js';
-import { createTaskRpc, createTasks, createVcsRpc, createWorktrees } from './modules/tasks/index.js';
+import { createReviewRpc, createReviews } from './modules/reviews/index.js';
+import {
+  createReviewedTasks,
+  createTaskRpc,
+  createTasks,
+  createVcsRpc,
+  createWorktrees,
+} from './modules/tasks/index.js';
 import { auditScope, createTokenRpc, createTokens, grants } from './modules/tokens/index.js';
 import { createVcs } from './modules/vcs/index.js';
 import { createPolicy } from './platform/auth/policy.js';
@@ -138,6 +145,7 @@ async function compose(
     committer: config.committer,
     pollMs: config.pollInterval,
   });
+  const reviews = createReviews({ db, clock, newId, log, appended, vcs, tasks: createReviewedTasks() });
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
@@ -159,6 +167,7 @@ async function compose(
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
     createJobRpc(jobs),
     createRepoRpc(repos),
+    createReviewRpc(reviews),
     createTaskRpc(tasks),
     createTokenRpc(tokens),
     createVcsRpc(createWorktrees({ db, vcs }), tasks),

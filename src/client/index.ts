@@ -22,6 +22,7 @@ export {
   reduceEvent,
   reduceEvents,
 } from './reduce-events.js';
+export type { CommentRow, ReviewRow } from './reduce-reviews.js';
 export { isEffectivelyBlocked, type TaskRow } from './reduce-tasks.js';
 export type { JobContext, JobHandler } from './slots.js';
 export { createWorker, type StopOptions, type Worker, type WorkerOptions } from './worker.js';
@@ -32,6 +33,7 @@ export * from '../../gen/muster/v1/errors_pb.js';
 export * from '../../gen/muster/v1/events_pb.js';
 export * from '../../gen/muster/v1/jobs_pb.js';
 export * from '../../gen/muster/v1/repos_pb.js';
+export * from '../../gen/muster/v1/reviews_pb.js';
 export * from '../../gen/muster/v1/tasks_pb.js';
 export * from '../../gen/muster/v1/vcs_pb.js';
 export * from '../../gen/muster/v1/tokens_pb.js';

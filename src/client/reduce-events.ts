@@ -1,6 +1,7 @@
 import type { Json } from '../platform/json.js';
 import { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
+import { type CommentRow, type ReviewRow, reviewsAfter } from './reduce-reviews.js';
 import { type TaskRow, tasksAfter } from './reduce-tasks.js';
 
 export type { LedgerEvent };
@@ -34,6 +35,9 @@ export interface LedgerState {
   readonly jobs: ChunkedMap<JobRow>;
   /** By id, which is the order in which those of a kind were created. Deleted ones are gone. */
   readonly tasks: ChunkedMap<TaskRow>;
+  /** By id, which is the order in which they were opened. They are gone with their task, as are the comments. */
+  readonly reviews: ChunkedMap<ReviewRow>;
+  readonly comments: ChunkedMap<CommentRow>;
   readonly filtered: boolean;
 }
 
@@ -56,7 +60,14 @@ export class LedgerGap extends Error {
 
 /** Before any event. The first one may have any seq; jobs that are older than it get rows that are known in part. */
 export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}): LedgerState {
-  return { seq: 0, jobs: ChunkedMap.empty(), tasks: ChunkedMap.empty(), filtered };
+  return {
+    seq: 0,
+    jobs: ChunkedMap.empty(),
+    tasks: ChunkedMap.empty(),
+    reviews: ChunkedMap.empty(),
+    comments: ChunkedMap.empty(),
+    filtered,
+  };
 }
 
 /**
@@ -70,7 +81,13 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
   if (seq <= state.seq) return state;
   const begun = state.seq > 0;
   if (begun && !state.filtered && seq > state.seq + 1) throw new LedgerGap(state.seq, seq);
-  return { ...state, seq, jobs: jobsAfter(state.jobs, event), tasks: tasksAfter(state.tasks, event) };
+  return {
+    ...state,
+    seq,
+    jobs: jobsAfter(state.jobs, event),
+    tasks: tasksAfter(state.tasks, event),
+    ...reviewsAfter(state, event),
+  };
 }
 
 /** The same for several, in the order of seq. When one of them throws, none was reduced. */

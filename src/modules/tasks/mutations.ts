@@ -3,10 +3,11 @@ import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { Change, EventType, Origin } from '../events/index.js';
 import { endReviews, findOpenReviews } from '../reviews/index.js';
-import { checkChildrenClosed } from './blockers.js';
 import { type ChangerDeps, createChanger } from './changer.js';
 import { blockerChange, deletedChange, statusChange, updatedChange } from './changes.js';
+import { complete } from './completion.js';
 import { checkNoCycle, tooManyBlocked } from './creator.js';
+import { move } from './move.js';
 import { findNodes, type Node } from './store.js';
 import { countEdges, deleteEdge, findBlockedByThese, insertEdges } from './store-blockers.js';
 import {
@@ -15,7 +16,6 @@ import {
   changeStatuses,
   deleteTasks,
   findOpenBelow,
-  findOpenChildren,
   findSubtree,
   patchTask,
   type StatusChange,
@@ -64,10 +64,8 @@ export function createMutations(deps: ChangerDeps): Mutations {
       }),
     forceComplete: (id, origin, keep) =>
       change(id, origin, keep, async (tx, node, now) => {
-        const to = target(id, node.status, 'forceComplete');
-        checkChildrenClosed(id, await findOpenChildren(tx, id));
-        const changed = await move(tx, node, to, 'TaskCompleted', now);
-        return [...changed, ...(await endReviews(tx, [node], 'Approved', now))];
+        target(id, node.status, 'forceComplete');
+        return complete(tx, node, 'TaskCompleted', now);
       }),
     setStatus: ({ id, status }, origin, keep) =>
       change(id, origin, keep, (tx, node, now) => setStatus(tx, node, status, now)),
@@ -113,24 +111,11 @@ async function setStatus(tx: Tx, node: Node, to: Status, now: Date): Promise<rea
       details: { from, to, allowed: [] },
     });
   }
-  if (to === 'Completed') checkChildrenClosed(id, await findOpenChildren(tx, id));
+  if (to === 'Completed') return complete(tx, node, 'TaskStatusChanged', now);
   if (to === 'Cancelled') return cancelWithAll(tx, node, 'TaskStatusChanged', now);
   const changed = await move(tx, node, to, 'TaskStatusChanged', now);
   if (to === 'InReview') return changed;
-  return [...changed, ...(await endReviews(tx, [node], to === 'Completed' ? 'Approved' : 'ChangesRequested', now))];
-}
-
-/** Moves one task. `type` is that of the event. */
-export async function move(
-  tx: Tx,
-  node: Pick<Node, 'id' | 'repoId' | 'parentId' | 'status'>,
-  to: Status,
-  type: EventType,
-  now: Date,
-): Promise<readonly Change[]> {
-  const { id, parentId, status: from } = node;
-  const started = await changeStatuses(tx, [{ id, parentId, from, to }], now);
-  return [statusChange(type, node, { from, status: to, startedAt: started.get(id) }, now)];
+  return [...changed, ...(await endReviews(tx, [node], 'ChangesRequested', now))];
 }
 
 /** Cancels a task and every open descendant, and ends their reviews. `type` is that of the task's own event. */

@@ -4,14 +4,14 @@ import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
 import { appendEvents, type Change, type Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
-import { openReview } from '../reviews/index.js';
+import { insertDoer, openReview } from '../reviews/index.js';
 import type { Person, Prepared, TaskRef, Vcs } from '../vcs/index.js';
 import { branchOf } from '../vcs/index.js';
 import { checkUnblocked } from './blockers.js';
 import type { ChangerDeps } from './changer.js';
 import { vcsChange } from './changes.js';
 import { createHolds, type Holds } from './holds.js';
-import { move } from './mutations.js';
+import { move } from './move.js';
 import { findFull, type TaskWithContext } from './reader.js';
 import { findNodes, lockGraphOf, lockGraphs, type Node } from './store.js';
 import { findUnreleased } from './store-blockers.js';
@@ -228,6 +228,7 @@ export function createWork(deps: WorkDeps): Work {
     target(id, node.status, 'start');
     if (!(await settlePrepared(tx, hold, made, now))) throw lostHold(id);
     await setStarting(tx, id, false);
+    await insertDoer(tx, id, origin.actor.id);
     const row = (await findVcsRows(tx, [id])).get(id);
     const created = isNew ? [vcsChange('RefCreated', node, row)] : [];
     const changes = [...created, ...(await move(tx, node, 'InProgress', 'TaskStarted', now))];
@@ -285,7 +286,7 @@ export function createWork(deps: WorkDeps): Work {
       const { changes, task } = await carryOut(
         held,
         (signal) => vcs.commit({ ...input, signal }),
-        async (tx, { headCommit }) => {
+        async (tx, { headCommit, headTree }) => {
           const node = await lockTask(tx, id);
           const now = clock.now();
           const to = target(id, node.status, 'submit');
@@ -293,8 +294,9 @@ export function createWork(deps: WorkDeps): Work {
           const row = (await findVcsRows(tx, [id])).get(id);
           const committed = headCommit === (before ?? baseCommit) ? [] : [vcsChange('Committed', node, row)];
           const moved = await move(tx, node, to, 'TaskSubmitted', now);
-          const opened = await openReview(tx, newId, node, headCommit, now);
-          const all = [...committed, ...moved, opened.change];
+          await insertDoer(tx, id, origin.actor.id);
+          const opened = await openReview(tx, newId, node, { baseCommit, headCommit, headTree }, now);
+          const all = [...committed, ...moved, opened];
           await appendEvents(tx, origin, now, all);
           return { changes: all, task: await answerTask(tx, id, keep) };
         },

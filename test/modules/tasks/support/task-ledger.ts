@@ -11,11 +11,15 @@ import type { RestTask, TasksClient } from '../../../support/tasks-client.js';
 import { apply, type ModelTask, type Op, type TaskModel } from './task-model.js';
 
 /** All that the ledger tells of a repository. */
-export async function ledgerOf(url: string, repoId: string): Promise<LedgerEvent[]> {
+export async function ledgerOf(
+  url: string,
+  repoId: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<LedgerEvent[]> {
   const all: LedgerEvent[] = [];
   for (;;) {
     const path = `/api/events/replay?limit=500&repo_id=${repoId}&after=${all.at(-1)?.seq ?? 0}`;
-    const page = (await rest(url, 'GET', path)).json as LedgerEvent[];
+    const page = (await rest(url, 'GET', path, undefined, headers)).json as LedgerEvent[];
     if (page.length === 0) return all;
     all.push(...page);
   }
