@@ -8,10 +8,12 @@ import { createHelp, createHelpRpc } from './modules/help/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
 import { createLearningRpc, createLearnings } from './modules/learnings/index.js';
 import { createRepoRpc, createRepos } from './modules/repos/index.js';
+import { createReviewRpc, createReviews } from './modules/reviews/index.js';
 import {
   bubbleIfCompleted,
   checkOwn,
   createChanger,
+  createReviewedTasks,
   createTaskRpc,
   createTasks,
   createVcsRpc,
@@ -164,6 +166,7 @@ async function compose(
     tasks: { ...waiting, change, changeOf, get: tasks.get, noSuchTask: (id) => noSuchTask('task_id', id) },
     pollMs: config.pollInterval,
   });
+  const reviews = createReviews({ db, clock, newId, log, appended, vcs, tasks: createReviewedTasks(newId) });
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
@@ -187,6 +190,7 @@ async function compose(
     createJobRpc(jobs),
     createLearningRpc(learnings, checkOwn),
     createRepoRpc(repos),
+    createReviewRpc(reviews),
     createTaskRpc(tasks),
     createTokenRpc(tokens),
     createVcsRpc(createWorktrees({ db, vcs }), tasks),

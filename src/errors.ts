@@ -17,6 +17,7 @@ export const errorKinds = [
   'review_open',
   'session_exists',
   'nothing_to_submit',
+  'stale',
   'lease_lost',
   'not_ready',
   'too_large',

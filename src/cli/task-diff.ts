@@ -1,4 +1,4 @@
-import { DiffSchema, TaskVcsSchema } from '../client/index.js';
+import { type Diff, DiffSchema, TaskVcsSchema } from '../client/index.js';
 import { command } from './command.js';
 import { exitCodes } from './errors.js';
 import { restShape } from './job-json.js';
@@ -13,14 +13,17 @@ export const taskDiffCommand = command({
   about: 'Up to what was last submitted or, before that, to what is in its work tree, committed or not.',
   run: ({ url, json }, [named]) =>
     withClient(url, async (client) => {
-      const { diff } = await client.vcs.getTaskDiff({ id: taskHere(named) });
-      if (diff === undefined) throw new Error('the server answered without a diff');
-      if (json) stdout.line(JSON.stringify(restShape(DiffSchema, diff)));
-      else if (diff.unified !== '') stdout.line(coloured(diff.unified, stdout));
-      if (diff.truncated && !json) stderr.line('It is longer than what is shown.');
+      printDiff((await client.vcs.getTaskDiff({ id: taskHere(named) })).diff, json);
       return exitCodes.ok;
     }),
 });
+
+export function printDiff(diff: Diff | undefined, json: boolean): void {
+  if (diff === undefined) throw new Error('the server answered without a diff');
+  if (json) stdout.line(JSON.stringify(restShape(DiffSchema, diff)));
+  else if (diff.unified !== '') stdout.line(coloured(diff.unified, stdout));
+  if (diff.truncated && !json) stderr.line('It is longer than what is shown.');
+}
 
 export const taskArchiveCommand = command({
   positionals: ['ID'],

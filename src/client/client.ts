@@ -5,6 +5,7 @@ import { HelpService } from '../../gen/muster/v1/help_service_pb.js';
 import { JobService } from '../../gen/muster/v1/jobs_pb.js';
 import { LearningService } from '../../gen/muster/v1/learnings_pb.js';
 import { RepoService } from '../../gen/muster/v1/repos_pb.js';
+import { ReviewService } from '../../gen/muster/v1/reviews_pb.js';
 import { VcsService } from '../../gen/muster/v1/vcs_pb.js';
 import { TaskService } from '../../gen/muster/v1/tasks_pb.js';
 import { TokenService } from '../../gen/muster/v1/tokens_pb.js';
@@ -34,6 +35,7 @@ export interface MusterClient {
   readonly repos: Client<typeof RepoService>;
   readonly tasks: Client<typeof TaskService>;
   readonly vcs: Client<typeof VcsService>;
+  readonly reviews: Client<typeof ReviewService>;
   /** Ends the connection and every call on it. */
   close(): void;
 }
@@ -59,6 +61,7 @@ export function createMusterClient(options: MusterClientOptions = {}): MusterCli
     repos: createClient(RepoService, transport),
     tasks: createClient(TaskService, transport),
     vcs: createClient(VcsService, transport),
+    reviews: createClient(ReviewService, transport),
     close: () => session.close(),
   };
 }

@@ -24,6 +24,7 @@ export {
 } from './reduce-events.js';
 export type { HelpRow } from './reduce-help.js';
 export type { LearningRow } from './reduce-learnings.js';
+export type { CommentRow, ReviewRow } from './reduce-reviews.js';
 export { isEffectivelyBlocked, type TaskRow } from './reduce-tasks.js';
 export type { JobContext, JobHandler } from './slots.js';
 export { createWorker, type StopOptions, type Worker, type WorkerOptions } from './worker.js';
@@ -37,6 +38,7 @@ export * from '../../gen/muster/v1/help_service_pb.js';
 export * from '../../gen/muster/v1/jobs_pb.js';
 export * from '../../gen/muster/v1/learnings_pb.js';
 export * from '../../gen/muster/v1/repos_pb.js';
+export * from '../../gen/muster/v1/reviews_pb.js';
 export * from '../../gen/muster/v1/tasks_pb.js';
 export * from '../../gen/muster/v1/vcs_pb.js';
 export * from '../../gen/muster/v1/tokens_pb.js';

@@ -3,6 +3,7 @@ import { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
 import { type HelpRow, helpAfter } from './reduce-help.js';
 import { type LearningRow, learningsAfter } from './reduce-learnings.js';
+import { type CommentRow, type ReviewRow, reviewsAfter } from './reduce-reviews.js';
 import { type TaskRow, tasksAfter } from './reduce-tasks.js';
 
 export type { LedgerEvent };
@@ -40,6 +41,9 @@ export interface LedgerState {
   readonly learnings: ChunkedMap<readonly LearningRow[]>;
   /** What was asked on each task on which anything was, by its id, oldest first. */
   readonly help: ChunkedMap<readonly HelpRow[]>;
+  /** By id, which is the order in which they were opened. They are gone with their task, as are the comments. */
+  readonly reviews: ChunkedMap<ReviewRow>;
+  readonly comments: ChunkedMap<CommentRow>;
   readonly filtered: boolean;
 }
 
@@ -63,7 +67,16 @@ export class LedgerGap extends Error {
 /** Before any event. The first one may have any seq; jobs that are older than it get rows that are known in part. */
 export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}): LedgerState {
   const nothing = ChunkedMap.empty;
-  return { seq: 0, jobs: nothing(), tasks: nothing(), learnings: nothing(), help: nothing(), filtered };
+  return {
+    seq: 0,
+    jobs: nothing(),
+    tasks: nothing(),
+    reviews: nothing(),
+    comments: nothing(),
+    learnings: nothing(),
+    help: nothing(),
+    filtered,
+  };
 }
 
 /**
@@ -84,6 +97,7 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
     tasks: tasksAfter(state.tasks, event),
     learnings: learningsAfter(state.learnings, event),
     help: helpAfter(state.help, event),
+    ...reviewsAfter(state, event),
   };
 }
 

@@ -8,6 +8,7 @@ import { repos } from './0006-repos.js';
 import { tasks } from './0007-tasks.js';
 import { reviews } from './0008-reviews.js';
 import { taskVcs } from './0009-task-vcs.js';
+import { reviewRounds } from './0010-review-rounds.js';
 import { learnings } from './0012-learnings.js';
 import { helpRequests } from './0013-help-requests.js';
 
@@ -22,6 +23,7 @@ export const migrations: readonly Migration[] = [
   tasks,
   reviews,
   taskVcs,
+  reviewRounds,
   learnings,
   helpRequests,
 ];

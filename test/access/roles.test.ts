@@ -8,7 +8,7 @@ import { ServerReflection as ServerReflectionAlpha } from '../../gen/grpc/reflec
 import { type Route, routesOf } from '../../src/platform/http/gateway/routes.js';
 import type { Plain } from '../../src/platform/rpc/codec.js';
 import { declaredServices, declaredStubs } from '../support/declared-services.js';
-import { useGitRepos } from '../support/git-repos.js';
+import { useGitRepos, writeFiles } from '../support/git-repos.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { bearer, makeToken, type TestToken } from './support/tokens.js';
@@ -101,6 +101,17 @@ beforeAll(async () => {
   };
   const [asked, answered] = [await ask(await addTask()), await addTask()];
   await rest(current.url, 'POST', `/api/help/${await ask(answered)}/respond`, { response: 'r' }, own);
+  const reviewed = await addTask();
+  await rest(current.url, 'POST', `/api/tasks/${reviewed}/start`, {}, own);
+  const { json } = await rest(current.url, 'GET', `/api/tasks/${reviewed}`, undefined, own);
+  writeFiles((json as { vcs: { worktree_path: string } }).vcs.worktree_path, { f: 'x' });
+  await rest(current.url, 'POST', `/api/tasks/${reviewed}/submit`, {}, own);
+  const active = await rest(current.url, 'GET', `/api/tasks/${reviewed}/reviews/active`, undefined, own);
+  const { id: review } = active.json as { id: string };
+  const remark = { file_path: 'f', side: 'Right', body: 'b' };
+  const { id: comment } = (await rest(current.url, 'POST', `/api/reviews/${review}/comments`, remark, own)).json as {
+    id: string;
+  };
   const report = { id: held?.id, leaseToken: held?.lease_token };
   effective = {
     CreateJob: { kind: 'new' },
@@ -128,6 +139,10 @@ beforeAll(async () => {
     SetTaskStatus: { id: task, status: 'InProgress' },
     BlockTask: { id: task, blockerId: blocker },
     UnblockTask: { id: blocked, blockerId: blocker },
+    AddComment: { id: review, filePath: 'f', side: 'Right', body: 'b' },
+    ResolveComment: { id: comment },
+    ApproveReview: { id: review },
+    RequestChanges: { id: review, comments: [] },
     CreateToken: { role: 'viewer', name: 'n', capabilities: [] },
     RevokeToken: { id: human.id },
     CreateTicket: {},

@@ -10,7 +10,7 @@ import { restErrorBody, restStatus } from '../../src/platform/http/rest-error.js
 import { type Contract, createContract } from '../support/contract.js';
 import { declaredStubs } from '../support/declared-services.js';
 import { rest, type RestAnswer } from '../support/rest.js';
-import { useGitRepos } from '../support/git-repos.js';
+import { useGitRepos, writeFiles } from '../support/git-repos.js';
 import { openEventStream } from '../support/sse.js';
 import { until } from '../support/until.js';
 import { openWebSocket } from '../support/websocket.js';
@@ -216,6 +216,29 @@ describe('answers of a running server are as documented', () => {
     await resume(200);
     await holds('HelpService_GetActiveHelp', 200, call('GET', `/api/help/active/${task.id}`));
     await holds('HelpService_ListHelpRequests', 200, call('GET', `/api/help/${task.id}`));
+    const round = async (verb: string, body: object, operation: string, status: number) => {
+      const { json } = await call('GET', `/api/tasks/${task.id}/reviews/active`);
+      const { id } = json as { id: string };
+      await holds(`ReviewService_${operation}`, status, call('POST', `/api/reviews/${id}/${verb}`, body));
+      return id;
+    };
+    await holds('ReviewService_GetActiveReview', 200, call('GET', `/api/tasks/${task.id}/reviews/active`));
+    await round('request-changes', { summary: 'No.', comments: [] }, 'RequestChanges', 200);
+    await holds('ReviewService_GetActiveReview', 200, call('GET', `/api/tasks/${task.id}/reviews/active`));
+    const { json } = await call('GET', `/api/tasks/${task.id}`);
+    writeFiles((json as { vcs: { worktree_path: string } }).vcs.worktree_path, { f: 'x' });
+    await move('SubmitTask', task.id, 'submit', 200);
+    const remark = { file_path: 'f', side: 'Right', body: 'b' };
+    const reviewed = await round('comments', remark, 'AddComment', 201);
+    await round('comments', { ...remark, line_start: 1, line_end: 1 }, 'AddComment', 201);
+    const comments = await holds('ReviewService_ListComments', 200, call('GET', `/api/reviews/${reviewed}/comments`));
+    const [said] = comments as { id: string }[];
+    await holds('ReviewService_ResolveComment', 200, call('POST', `/api/comments/${said?.id}/resolve`, {}));
+    await round('approve', {}, 'ApproveReview', 200);
+    await round('approve', { head_commit: '0'.repeat(40) }, 'ApproveReview', 409);
+    await holds('ReviewService_GetReview', 200, call('GET', `/api/reviews/${reviewed}`));
+    await holds('ReviewService_GetReviewDiff', 200, call('GET', `/api/reviews/${reviewed}/diff`));
+    await holds('ReviewService_ListReviews', 200, call('GET', `/api/tasks/${task.id}/reviews`));
     await holds('TaskService_GetTask', 200, call('GET', `/api/tasks/${task.id}`));
     await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${task.id}`));
     await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${other.id}`));
@@ -295,6 +318,10 @@ describe('answers of a running server are as documented', () => {
     ['TaskService_DeleteTask', 404, 'DELETE', '/api/tasks/none'],
     ['TaskService_CancelTask', 404, 'POST', '/api/tasks/none/cancel'],
     ['TaskService_GetTaskProgress', 400, 'GET', '/api/tasks/progress'],
+    ['ReviewService_GetReview', 404, 'GET', '/api/reviews/none'],
+    ['ReviewService_AddComment', 400, 'POST', '/api/reviews/none/comments', {}],
+    ['ReviewService_ResolveComment', 404, 'POST', '/api/comments/none/resolve', {}],
+    ['ReviewService_ApproveReview', 404, 'POST', '/api/reviews/none/approve', {}],
     ['VcsService_GetTaskVcs', 404, 'GET', '/api/vcs/task/none'],
     ['VcsService_GetTaskDiff', 404, 'GET', '/api/vcs/diff/none'],
     ['VcsService_ArchiveTask', 404, 'POST', '/api/vcs/task/none/archive'],

@@ -60,12 +60,15 @@ const patterns: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ['cursor', /(?<=cursor=|cursor":")[A-Za-z0-9_-]{20,}/g],
   ['lease', /(?<=lease_token":")[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g],
   ['uuid', /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g],
+  ['secret', /mst_[A-Za-z0-9_-]{43}/g],
   ['milestone', /ms_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['task', /task_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['subtask', /sub_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['repo', /repo_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['learning', /lrn_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['help', /help_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['review', /rev_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['comment', /cmt_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['job', /job_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
 ];
 

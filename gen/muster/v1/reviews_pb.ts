@@ -2,18 +2,21 @@
 // @generated from file muster/v1/reviews.proto (package muster.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_muster_v1_options } from "./options_pb.js";
+import type { Diff } from "./vcs_pb.js";
+import { file_muster_v1_vcs } from "./vcs_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file muster/v1/reviews.proto.
  */
 export const file_muster_v1_reviews: GenFile = /*@__PURE__*/
-  fileDesc("ChdtdXN0ZXIvdjEvcmV2aWV3cy5wcm90bxIJbXVzdGVyLnYxIp0DCgZSZXZpZXcSCgoCaWQYASABKAkSDwoHdGFza19pZBgCIAEoCRInCgZzdGF0dXMYAyABKA4yFy5tdXN0ZXIudjEuUmV2aWV3U3RhdHVzEhMKC2hlYWRfY29tbWl0GAQgASgJEjAKDHN1Ym1pdHRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNgoSZ2F0ZXNfY29tcGxldGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2ChJhZ2VudF9jb21wbGV0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjYKEmh1bWFuX2NvbXBsZXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAq4gIKDFJldmlld1N0YXR1cxIdChlSRVZJRVdfU1RBVFVTX1VOU1BFQ0lGSUVEEAASMQobUkVWSUVXX1NUQVRVU19HQVRFU19QRU5ESU5HEAEaEPq7GAxHYXRlc1BlbmRpbmcSNQodUkVWSUVXX1NUQVRVU19HQVRFU19FU0NBTEFURUQQAhoS+rsYDkdhdGVzRXNjYWxhdGVkEjEKG1JFVklFV19TVEFUVVNfQUdFTlRfUEVORElORxADGhD6uxgMQWdlbnRQZW5kaW5nEjEKG1JFVklFV19TVEFUVVNfSFVNQU5fUEVORElORxAEGhD6uxgMSHVtYW5QZW5kaW5nEigKFlJFVklFV19TVEFUVVNfQVBQUk9WRUQQBRoM+rsYCEFwcHJvdmVkEjkKH1JFVklFV19TVEFUVVNfQ0hBTkdFU19SRVFVRVNURUQQBhoU+rsYEENoYW5nZXNSZXF1ZXN0ZWRiBnByb3RvMw", [file_google_protobuf_timestamp, file_muster_v1_options]);
+  fileDesc("ChdtdXN0ZXIvdjEvcmV2aWV3cy5wcm90bxIJbXVzdGVyLnYxIvoDCgZSZXZpZXcSCgoCaWQYASABKAkSDwoHdGFza19pZBgCIAEoCRInCgZzdGF0dXMYAyABKA4yFy5tdXN0ZXIudjEuUmV2aWV3U3RhdHVzEhMKC2hlYWRfY29tbWl0GAQgASgJEjAKDHN1Ym1pdHRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNgoSZ2F0ZXNfY29tcGxldGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2ChJhZ2VudF9jb21wbGV0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjYKEmh1bWFuX2NvbXBsZXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLYmFzZV9jb21taXQYCyABKAkSFgoJaGVhZF90cmVlGAwgASgJSACIAQESFAoHc3VtbWFyeRgNIAEoCUgBiAEBQgwKCl9oZWFkX3RyZWVCCgoIX3N1bW1hcnki2gIKDVJldmlld0NvbW1lbnQSCgoCaWQYASABKAkSEQoJcmV2aWV3X2lkGAIgASgJEg8KB3Rhc2tfaWQYAyABKAkSKAoGYXV0aG9yGAQgASgOMhgubXVzdGVyLnYxLkNvbW1lbnRBdXRob3ISEQoJZmlsZV9wYXRoGAUgASgJEhcKCmxpbmVfc3RhcnQYBiABKAVIAIgBARIVCghsaW5lX2VuZBgHIAEoBUgBiAEBEiEKBHNpZGUYCCABKA4yEy5tdXN0ZXIudjEuRGlmZlNpZGUSDAoEYm9keRgJIAEoCRIuCgpjcmVhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXNvbHZlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCDQoLX2xpbmVfc3RhcnRCCwoJX2xpbmVfZW5kIh4KEEdldFJldmlld1JlcXVlc3QSCgoCaWQYASABKAkiNgoRR2V0UmV2aWV3UmVzcG9uc2USIQoGcmV2aWV3GAEgASgLMhEubXVzdGVyLnYxLlJldmlldyIkChZHZXRBY3RpdmVSZXZpZXdSZXF1ZXN0EgoKAmlkGAEgASgJIkwKF0dldEFjdGl2ZVJldmlld1Jlc3BvbnNlEiYKBnJldmlldxgBIAEoCzIRLm11c3Rlci52MS5SZXZpZXdIAIgBAUIJCgdfcmV2aWV3Il4KEkxpc3RSZXZpZXdzUmVxdWVzdBIKCgJpZBgBIAEoCRISCgVsaW1pdBgCIAEoBUgAiAEBEhMKBmN1cnNvchgDIAEoCUgBiAEBQggKBl9saW1pdEIJCgdfY3Vyc29yImMKE0xpc3RSZXZpZXdzUmVzcG9uc2USIgoHcmV2aWV3cxgBIAMoCzIRLm11c3Rlci52MS5SZXZpZXcSGAoLbmV4dF9jdXJzb3IYAiABKAlIAIgBAUIOCgxfbmV4dF9jdXJzb3IiQAoUR2V0UmV2aWV3RGlmZlJlcXVlc3QSCgoCaWQYASABKAkSEgoFc2luY2UYAiABKAlIAIgBAUIICgZfc2luY2UiNgoVR2V0UmV2aWV3RGlmZlJlc3BvbnNlEh0KBGRpZmYYASABKAsyDy5tdXN0ZXIudjEuRGlmZiKvAQoRQWRkQ29tbWVudFJlcXVlc3QSCgoCaWQYASABKAkSEQoJZmlsZV9wYXRoGAIgASgJEiEKBHNpZGUYAyABKA4yEy5tdXN0ZXIudjEuRGlmZlNpZGUSDAoEYm9keRgEIAEoCRIXCgpsaW5lX3N0YXJ0GAUgASgFSACIAQESFQoIbGluZV9lbmQYBiABKAVIAYgBAUINCgtfbGluZV9zdGFydEILCglfbGluZV9lbmQiPwoSQWRkQ29tbWVudFJlc3BvbnNlEikKB2NvbW1lbnQYASABKAsyGC5tdXN0ZXIudjEuUmV2aWV3Q29tbWVudCJfChNMaXN0Q29tbWVudHNSZXF1ZXN0EgoKAmlkGAEgASgJEhIKBWxpbWl0GAIgASgFSACIAQESEwoGY3Vyc29yGAMgASgJSAGIAQFCCAoGX2xpbWl0QgkKB19jdXJzb3IibAoUTGlzdENvbW1lbnRzUmVzcG9uc2USKgoIY29tbWVudHMYASADKAsyGC5tdXN0ZXIudjEuUmV2aWV3Q29tbWVudBIYCgtuZXh0X2N1cnNvchgCIAEoCUgAiAEBQg4KDF9uZXh0X2N1cnNvciIjChVSZXNvbHZlQ29tbWVudFJlcXVlc3QSCgoCaWQYASABKAkiQwoWUmVzb2x2ZUNvbW1lbnRSZXNwb25zZRIpCgdjb21tZW50GAEgASgLMhgubXVzdGVyLnYxLlJldmlld0NvbW1lbnQiTAoUQXBwcm92ZVJldmlld1JlcXVlc3QSCgoCaWQYASABKAkSGAoLaGVhZF9jb21taXQYAiABKAlIAIgBAUIOCgxfaGVhZF9jb21taXQiOgoVQXBwcm92ZVJldmlld1Jlc3BvbnNlEiEKBnJldmlldxgBIAEoCzIRLm11c3Rlci52MS5SZXZpZXcingEKDENvbW1lbnRJbnB1dBIRCglmaWxlX3BhdGgYASABKAkSIQoEc2lkZRgCIAEoDjITLm11c3Rlci52MS5EaWZmU2lkZRIMCgRib2R5GAMgASgJEhcKCmxpbmVfc3RhcnQYBCABKAVIAIgBARIVCghsaW5lX2VuZBgFIAEoBUgBiAEBQg0KC19saW5lX3N0YXJ0QgsKCV9saW5lX2VuZCJwChVSZXF1ZXN0Q2hhbmdlc1JlcXVlc3QSCgoCaWQYASABKAkSKQoIY29tbWVudHMYAiADKAsyFy5tdXN0ZXIudjEuQ29tbWVudElucHV0EhQKB3N1bW1hcnkYAyABKAlIAIgBAUIKCghfc3VtbWFyeSI7ChZSZXF1ZXN0Q2hhbmdlc1Jlc3BvbnNlEiEKBnJldmlldxgBIAEoCzIRLm11c3Rlci52MS5SZXZpZXcq4gIKDFJldmlld1N0YXR1cxIdChlSRVZJRVdfU1RBVFVTX1VOU1BFQ0lGSUVEEAASMQobUkVWSUVXX1NUQVRVU19HQVRFU19QRU5ESU5HEAEaEPq7GAxHYXRlc1BlbmRpbmcSNQodUkVWSUVXX1NUQVRVU19HQVRFU19FU0NBTEFURUQQAhoS+rsYDkdhdGVzRXNjYWxhdGVkEjEKG1JFVklFV19TVEFUVVNfQUdFTlRfUEVORElORxADGhD6uxgMQWdlbnRQZW5kaW5nEjEKG1JFVklFV19TVEFUVVNfSFVNQU5fUEVORElORxAEGhD6uxgMSHVtYW5QZW5kaW5nEigKFlJFVklFV19TVEFUVVNfQVBQUk9WRUQQBRoM+rsYCEFwcHJvdmVkEjkKH1JFVklFV19TVEFUVVNfQ0hBTkdFU19SRVFVRVNURUQQBhoU+rsYEENoYW5nZXNSZXF1ZXN0ZWQqeQoNQ29tbWVudEF1dGhvchIeChpDT01NRU5UX0FVVEhPUl9VTlNQRUNJRklFRBAAEiMKFENPTU1FTlRfQVVUSE9SX0FHRU5UEAEaCfq7GAVBZ2VudBIjChRDT01NRU5UX0FVVEhPUl9IVU1BThACGgn6uxgFSHVtYW4qYwoIRGlmZlNpZGUSGQoVRElGRl9TSURFX1VOU1BFQ0lGSUVEEAASHAoORElGRl9TSURFX0xFRlQQARoI+rsYBExlZnQSHgoPRElGRl9TSURFX1JJR0hUEAIaCfq7GAVSaWdodDLbCgoNUmV2aWV3U2VydmljZRJ8CglHZXRSZXZpZXcSGy5tdXN0ZXIudjEuR2V0UmV2aWV3UmVxdWVzdBocLm11c3Rlci52MS5HZXRSZXZpZXdSZXNwb25zZSI0kAIBqrsYDHJldmlld3MucmVhZILT5JMCG2IGcmV2aWV3EhEvYXBpL3Jldmlld3Mve2lkfRKbAQoPR2V0QWN0aXZlUmV2aWV3EiEubXVzdGVyLnYxLkdldEFjdGl2ZVJldmlld1JlcXVlc3QaIi5tdXN0ZXIudjEuR2V0QWN0aXZlUmV2aWV3UmVzcG9uc2UiQZACAaq7GAxyZXZpZXdzLnJlYWSC0+STAihiBnJldmlldxIeL2FwaS90YXNrcy97aWR9L3Jldmlld3MvYWN0aXZlEokBCgtMaXN0UmV2aWV3cxIdLm11c3Rlci52MS5MaXN0UmV2aWV3c1JlcXVlc3QaHi5tdXN0ZXIudjEuTGlzdFJldmlld3NSZXNwb25zZSI7kAIBqrsYDHJldmlld3MucmVhZILT5JMCImIHcmV2aWV3cxIXL2FwaS90YXNrcy97aWR9L3Jldmlld3MSiwEKDUdldFJldmlld0RpZmYSHy5tdXN0ZXIudjEuR2V0UmV2aWV3RGlmZlJlcXVlc3QaIC5tdXN0ZXIudjEuR2V0UmV2aWV3RGlmZlJlc3BvbnNlIjeQAgGquxgMcmV2aWV3cy5yZWFkgtPkkwIeYgRkaWZmEhYvYXBpL3Jldmlld3Mve2lkfS9kaWZmErQBCgpBZGRDb21tZW50EhwubXVzdGVyLnYxLkFkZENvbW1lbnRSZXF1ZXN0Gh0ubXVzdGVyLnYxLkFkZENvbW1lbnRSZXNwb25zZSJpqrsYDXJldmlld3MuYWdlbnSyuxgmCMkBEiEvYXBpL3Jldmlld3Mve3Jldmlld19pZH0vY29tbWVudHOC0+STAig6ASpiB2NvbW1lbnQiGi9hcGkvcmV2aWV3cy97aWR9L2NvbW1lbnRzEpABCgxMaXN0Q29tbWVudHMSHi5tdXN0ZXIudjEuTGlzdENvbW1lbnRzUmVxdWVzdBofLm11c3Rlci52MS5MaXN0Q29tbWVudHNSZXNwb25zZSI/kAIBqrsYDHJldmlld3MucmVhZILT5JMCJmIIY29tbWVudHMSGi9hcGkvcmV2aWV3cy97aWR9L2NvbW1lbnRzEpYBCg5SZXNvbHZlQ29tbWVudBIgLm11c3Rlci52MS5SZXNvbHZlQ29tbWVudFJlcXVlc3QaIS5tdXN0ZXIudjEuUmVzb2x2ZUNvbW1lbnRSZXNwb25zZSI/qrsYDXJldmlld3MuYWdlbnSC0+STAig6ASpiB2NvbW1lbnQiGi9hcGkvY29tbWVudHMve2lkfS9yZXNvbHZlEpEBCg1BcHByb3ZlUmV2aWV3Eh8ubXVzdGVyLnYxLkFwcHJvdmVSZXZpZXdSZXF1ZXN0GiAubXVzdGVyLnYxLkFwcHJvdmVSZXZpZXdSZXNwb25zZSI9qrsYDXJldmlld3MuYWdlbnSC0+STAiY6ASpiBnJldmlldyIZL2FwaS9yZXZpZXdzL3tpZH0vYXBwcm92ZRKcAQoOUmVxdWVzdENoYW5nZXMSIC5tdXN0ZXIudjEuUmVxdWVzdENoYW5nZXNSZXF1ZXN0GiEubXVzdGVyLnYxLlJlcXVlc3RDaGFuZ2VzUmVzcG9uc2UiRaq7GA1yZXZpZXdzLmFnZW50gtPkkwIuOgEqYgZyZXZpZXciIS9hcGkvcmV2aWV3cy97aWR9L3JlcXVlc3QtY2hhbmdlc2IGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_options, file_muster_v1_vcs]);
 
 /**
  * Of what a task was submitted with. A task has at most one review that is neither Approved nor ChangesRequested.
@@ -76,6 +79,27 @@ export type Review = Message<"muster.v1.Review"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 10;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * Where the task began.
+   *
+   * @generated from field: string base_commit = 11;
+   */
+  baseCommit: string;
+
+  /**
+   * What git calls the tree of the commit: all files as they were seen. Null for reviews from before it was kept.
+   *
+   * @generated from field: optional string head_tree = 12;
+   */
+  headTree?: string | undefined;
+
+  /**
+   * What whoever requested changes has to say of the whole.
+   *
+   * @generated from field: optional string summary = 13;
+   */
+  summary?: string | undefined;
 };
 
 /**
@@ -84,6 +108,551 @@ export type Review = Message<"muster.v1.Review"> & {
  */
 export const ReviewSchema: GenMessage<Review> = /*@__PURE__*/
   messageDesc(file_muster_v1_reviews, 0);
+
+/**
+ * @generated from message muster.v1.ReviewComment
+ */
+export type ReviewComment = Message<"muster.v1.ReviewComment"> & {
+  /**
+   * "cmt_" and a ULID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string review_id = 2;
+   */
+  reviewId: string;
+
+  /**
+   * @generated from field: string task_id = 3;
+   */
+  taskId: string;
+
+  /**
+   * @generated from field: muster.v1.CommentAuthor author = 4;
+   */
+  author: CommentAuthor;
+
+  /**
+   * As in the diff of the review.
+   *
+   * @generated from field: string file_path = 5;
+   */
+  filePath: string;
+
+  /**
+   * Null for a comment on the file as a whole.
+   *
+   * @generated from field: optional int32 line_start = 6;
+   */
+  lineStart?: number | undefined;
+
+  /**
+   * @generated from field: optional int32 line_end = 7;
+   */
+  lineEnd?: number | undefined;
+
+  /**
+   * @generated from field: muster.v1.DiffSide side = 8;
+   */
+  side: DiffSide;
+
+  /**
+   * @generated from field: string body = 9;
+   */
+  body: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 10;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * Null until somebody resolves it.
+   *
+   * @generated from field: google.protobuf.Timestamp resolved_at = 11;
+   */
+  resolvedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ReviewComment.
+ * Use `create(ReviewCommentSchema)` to create a new message.
+ */
+export const ReviewCommentSchema: GenMessage<ReviewComment> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 1);
+
+/**
+ * @generated from message muster.v1.GetReviewRequest
+ */
+export type GetReviewRequest = Message<"muster.v1.GetReviewRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message muster.v1.GetReviewRequest.
+ * Use `create(GetReviewRequestSchema)` to create a new message.
+ */
+export const GetReviewRequestSchema: GenMessage<GetReviewRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 2);
+
+/**
+ * @generated from message muster.v1.GetReviewResponse
+ */
+export type GetReviewResponse = Message<"muster.v1.GetReviewResponse"> & {
+  /**
+   * @generated from field: muster.v1.Review review = 1;
+   */
+  review?: Review | undefined;
+};
+
+/**
+ * Describes the message muster.v1.GetReviewResponse.
+ * Use `create(GetReviewResponseSchema)` to create a new message.
+ */
+export const GetReviewResponseSchema: GenMessage<GetReviewResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 3);
+
+/**
+ * @generated from message muster.v1.GetActiveReviewRequest
+ */
+export type GetActiveReviewRequest = Message<"muster.v1.GetActiveReviewRequest"> & {
+  /**
+   * Of the task.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message muster.v1.GetActiveReviewRequest.
+ * Use `create(GetActiveReviewRequestSchema)` to create a new message.
+ */
+export const GetActiveReviewRequestSchema: GenMessage<GetActiveReviewRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 4);
+
+/**
+ * @generated from message muster.v1.GetActiveReviewResponse
+ */
+export type GetActiveReviewResponse = Message<"muster.v1.GetActiveReviewResponse"> & {
+  /**
+   * Unset when none is open.
+   *
+   * @generated from field: optional muster.v1.Review review = 1;
+   */
+  review?: Review | undefined;
+};
+
+/**
+ * Describes the message muster.v1.GetActiveReviewResponse.
+ * Use `create(GetActiveReviewResponseSchema)` to create a new message.
+ */
+export const GetActiveReviewResponseSchema: GenMessage<GetActiveReviewResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 5);
+
+/**
+ * @generated from message muster.v1.ListReviewsRequest
+ */
+export type ListReviewsRequest = Message<"muster.v1.ListReviewsRequest"> & {
+  /**
+   * Of the task.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * 1 to 500, default 50.
+   *
+   * @generated from field: optional int32 limit = 2;
+   */
+  limit?: number | undefined;
+
+  /**
+   * Where the page before ended: its next_cursor.
+   *
+   * @generated from field: optional string cursor = 3;
+   */
+  cursor?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ListReviewsRequest.
+ * Use `create(ListReviewsRequestSchema)` to create a new message.
+ */
+export const ListReviewsRequestSchema: GenMessage<ListReviewsRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 6);
+
+/**
+ * @generated from message muster.v1.ListReviewsResponse
+ */
+export type ListReviewsResponse = Message<"muster.v1.ListReviewsResponse"> & {
+  /**
+   * @generated from field: repeated muster.v1.Review reviews = 1;
+   */
+  reviews: Review[];
+
+  /**
+   * Where the next page begins; unset on the last page. REST puts it into the Link header.
+   *
+   * @generated from field: optional string next_cursor = 2;
+   */
+  nextCursor?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ListReviewsResponse.
+ * Use `create(ListReviewsResponseSchema)` to create a new message.
+ */
+export const ListReviewsResponseSchema: GenMessage<ListReviewsResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 7);
+
+/**
+ * @generated from message muster.v1.GetReviewDiffRequest
+ */
+export type GetReviewDiffRequest = Message<"muster.v1.GetReviewDiffRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * An earlier review of the same task.
+   *
+   * @generated from field: optional string since = 2;
+   */
+  since?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.GetReviewDiffRequest.
+ * Use `create(GetReviewDiffRequestSchema)` to create a new message.
+ */
+export const GetReviewDiffRequestSchema: GenMessage<GetReviewDiffRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 8);
+
+/**
+ * @generated from message muster.v1.GetReviewDiffResponse
+ */
+export type GetReviewDiffResponse = Message<"muster.v1.GetReviewDiffResponse"> & {
+  /**
+   * @generated from field: muster.v1.Diff diff = 1;
+   */
+  diff?: Diff | undefined;
+};
+
+/**
+ * Describes the message muster.v1.GetReviewDiffResponse.
+ * Use `create(GetReviewDiffResponseSchema)` to create a new message.
+ */
+export const GetReviewDiffResponseSchema: GenMessage<GetReviewDiffResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 9);
+
+/**
+ * @generated from message muster.v1.AddCommentRequest
+ */
+export type AddCommentRequest = Message<"muster.v1.AddCommentRequest"> & {
+  /**
+   * Of the review.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * A `path` of the review's diff; for a renamed file the new one, on either side.
+   *
+   * @generated from field: string file_path = 2;
+   */
+  filePath: string;
+
+  /**
+   * @generated from field: muster.v1.DiffSide side = 3;
+   */
+  side: DiffSide;
+
+  /**
+   * At most 16 KiB.
+   *
+   * @generated from field: string body = 4;
+   */
+  body: string;
+
+  /**
+   * From 1, as the file's lines are numbered on that side; they need not be among those that have changed.
+   *
+   * @generated from field: optional int32 line_start = 5;
+   */
+  lineStart?: number | undefined;
+
+  /**
+   * Default: line_start.
+   *
+   * @generated from field: optional int32 line_end = 6;
+   */
+  lineEnd?: number | undefined;
+};
+
+/**
+ * Describes the message muster.v1.AddCommentRequest.
+ * Use `create(AddCommentRequestSchema)` to create a new message.
+ */
+export const AddCommentRequestSchema: GenMessage<AddCommentRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 10);
+
+/**
+ * @generated from message muster.v1.AddCommentResponse
+ */
+export type AddCommentResponse = Message<"muster.v1.AddCommentResponse"> & {
+  /**
+   * @generated from field: muster.v1.ReviewComment comment = 1;
+   */
+  comment?: ReviewComment | undefined;
+};
+
+/**
+ * Describes the message muster.v1.AddCommentResponse.
+ * Use `create(AddCommentResponseSchema)` to create a new message.
+ */
+export const AddCommentResponseSchema: GenMessage<AddCommentResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 11);
+
+/**
+ * @generated from message muster.v1.ListCommentsRequest
+ */
+export type ListCommentsRequest = Message<"muster.v1.ListCommentsRequest"> & {
+  /**
+   * Of the review.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * 1 to 500, default 50.
+   *
+   * @generated from field: optional int32 limit = 2;
+   */
+  limit?: number | undefined;
+
+  /**
+   * Where the page before ended: its next_cursor.
+   *
+   * @generated from field: optional string cursor = 3;
+   */
+  cursor?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ListCommentsRequest.
+ * Use `create(ListCommentsRequestSchema)` to create a new message.
+ */
+export const ListCommentsRequestSchema: GenMessage<ListCommentsRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 12);
+
+/**
+ * @generated from message muster.v1.ListCommentsResponse
+ */
+export type ListCommentsResponse = Message<"muster.v1.ListCommentsResponse"> & {
+  /**
+   * @generated from field: repeated muster.v1.ReviewComment comments = 1;
+   */
+  comments: ReviewComment[];
+
+  /**
+   * Where the next page begins; unset on the last page. REST puts it into the Link header.
+   *
+   * @generated from field: optional string next_cursor = 2;
+   */
+  nextCursor?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ListCommentsResponse.
+ * Use `create(ListCommentsResponseSchema)` to create a new message.
+ */
+export const ListCommentsResponseSchema: GenMessage<ListCommentsResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 13);
+
+/**
+ * @generated from message muster.v1.ResolveCommentRequest
+ */
+export type ResolveCommentRequest = Message<"muster.v1.ResolveCommentRequest"> & {
+  /**
+   * Of the comment.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message muster.v1.ResolveCommentRequest.
+ * Use `create(ResolveCommentRequestSchema)` to create a new message.
+ */
+export const ResolveCommentRequestSchema: GenMessage<ResolveCommentRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 14);
+
+/**
+ * @generated from message muster.v1.ResolveCommentResponse
+ */
+export type ResolveCommentResponse = Message<"muster.v1.ResolveCommentResponse"> & {
+  /**
+   * @generated from field: muster.v1.ReviewComment comment = 1;
+   */
+  comment?: ReviewComment | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ResolveCommentResponse.
+ * Use `create(ResolveCommentResponseSchema)` to create a new message.
+ */
+export const ResolveCommentResponseSchema: GenMessage<ResolveCommentResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 15);
+
+/**
+ * @generated from message muster.v1.ApproveReviewRequest
+ */
+export type ApproveReviewRequest = Message<"muster.v1.ApproveReviewRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The commit that was looked at, in full; by default the review's.
+   *
+   * @generated from field: optional string head_commit = 2;
+   */
+  headCommit?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ApproveReviewRequest.
+ * Use `create(ApproveReviewRequestSchema)` to create a new message.
+ */
+export const ApproveReviewRequestSchema: GenMessage<ApproveReviewRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 16);
+
+/**
+ * @generated from message muster.v1.ApproveReviewResponse
+ */
+export type ApproveReviewResponse = Message<"muster.v1.ApproveReviewResponse"> & {
+  /**
+   * @generated from field: muster.v1.Review review = 1;
+   */
+  review?: Review | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ApproveReviewResponse.
+ * Use `create(ApproveReviewResponseSchema)` to create a new message.
+ */
+export const ApproveReviewResponseSchema: GenMessage<ApproveReviewResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 17);
+
+/**
+ * A comment that is added together with others.
+ *
+ * @generated from message muster.v1.CommentInput
+ */
+export type CommentInput = Message<"muster.v1.CommentInput"> & {
+  /**
+   * As in AddCommentRequest.
+   *
+   * @generated from field: string file_path = 1;
+   */
+  filePath: string;
+
+  /**
+   * As in AddCommentRequest.
+   *
+   * @generated from field: muster.v1.DiffSide side = 2;
+   */
+  side: DiffSide;
+
+  /**
+   * As in AddCommentRequest.
+   *
+   * @generated from field: string body = 3;
+   */
+  body: string;
+
+  /**
+   * As in AddCommentRequest.
+   *
+   * @generated from field: optional int32 line_start = 4;
+   */
+  lineStart?: number | undefined;
+
+  /**
+   * As in AddCommentRequest.
+   *
+   * @generated from field: optional int32 line_end = 5;
+   */
+  lineEnd?: number | undefined;
+};
+
+/**
+ * Describes the message muster.v1.CommentInput.
+ * Use `create(CommentInputSchema)` to create a new message.
+ */
+export const CommentInputSchema: GenMessage<CommentInput> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 18);
+
+/**
+ * @generated from message muster.v1.RequestChangesRequest
+ */
+export type RequestChangesRequest = Message<"muster.v1.RequestChangesRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * At most 100.
+   *
+   * @generated from field: repeated muster.v1.CommentInput comments = 2;
+   */
+  comments: CommentInput[];
+
+  /**
+   * What is to be said of the whole, at most 16 KiB.
+   *
+   * @generated from field: optional string summary = 3;
+   */
+  summary?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.RequestChangesRequest.
+ * Use `create(RequestChangesRequestSchema)` to create a new message.
+ */
+export const RequestChangesRequestSchema: GenMessage<RequestChangesRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 19);
+
+/**
+ * @generated from message muster.v1.RequestChangesResponse
+ */
+export type RequestChangesResponse = Message<"muster.v1.RequestChangesResponse"> & {
+  /**
+   * @generated from field: muster.v1.Review review = 1;
+   */
+  review?: Review | undefined;
+};
+
+/**
+ * Describes the message muster.v1.RequestChangesResponse.
+ * Use `create(RequestChangesResponseSchema)` to create a new message.
+ */
+export const RequestChangesResponseSchema: GenMessage<RequestChangesResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_reviews, 20);
 
 /**
  * @generated from enum muster.v1.ReviewStatus
@@ -142,4 +711,169 @@ export enum ReviewStatus {
  */
 export const ReviewStatusSchema: GenEnum<ReviewStatus> = /*@__PURE__*/
   enumDesc(file_muster_v1_reviews, 0);
+
+/**
+ * @generated from enum muster.v1.CommentAuthor
+ */
+export enum CommentAuthor {
+  /**
+   * @generated from enum value: COMMENT_AUTHOR_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: COMMENT_AUTHOR_AGENT = 1;
+   */
+  AGENT = 1,
+
+  /**
+   * @generated from enum value: COMMENT_AUTHOR_HUMAN = 2;
+   */
+  HUMAN = 2,
+}
+
+/**
+ * Describes the enum muster.v1.CommentAuthor.
+ */
+export const CommentAuthorSchema: GenEnum<CommentAuthor> = /*@__PURE__*/
+  enumDesc(file_muster_v1_reviews, 1);
+
+/**
+ * Of a diff.
+ *
+ * @generated from enum muster.v1.DiffSide
+ */
+export enum DiffSide {
+  /**
+   * @generated from enum value: DIFF_SIDE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * As it was where the task began.
+   *
+   * @generated from enum value: DIFF_SIDE_LEFT = 1;
+   */
+  LEFT = 1,
+
+  /**
+   * As it was submitted.
+   *
+   * @generated from enum value: DIFF_SIDE_RIGHT = 2;
+   */
+  RIGHT = 2,
+}
+
+/**
+ * Describes the enum muster.v1.DiffSide.
+ */
+export const DiffSideSchema: GenEnum<DiffSide> = /*@__PURE__*/
+  enumDesc(file_muster_v1_reviews, 2);
+
+/**
+ * Reviews of what tasks were submitted with. SubmitTask opens one: first an agent looks at it, then a human, each of whom approves or
+ * requests changes. What is reviewed is a commit, not a branch: an approval names the commit and the tree that were seen.
+ *
+ * Agents need the capability `reviews.agent`. They act in the agent's phase only, and never on a task that they have started or
+ * submitted themselves or that their token is for: `forbidden`, with the rule in `details.rule`. What is for nobody in the present phase is
+ * `invalid_state`, as is all but comments while the task is AwaitingHuman.
+ *
+ * @generated from service muster.v1.ReviewService
+ */
+export const ReviewService: GenService<{
+  /**
+   * Reads one review.
+   *
+   * @generated from rpc muster.v1.ReviewService.GetReview
+   */
+  getReview: {
+    methodKind: "unary";
+    input: typeof GetReviewRequestSchema;
+    output: typeof GetReviewResponseSchema;
+  },
+  /**
+   * Reads the review of a task that is open. Null when none is.
+   *
+   * @generated from rpc muster.v1.ReviewService.GetActiveReview
+   */
+  getActiveReview: {
+    methodKind: "unary";
+    input: typeof GetActiveReviewRequestSchema;
+    output: typeof GetActiveReviewResponseSchema;
+  },
+  /**
+   * Lists the reviews of a task, oldest first, one page at a time: a round for each time that it was submitted.
+   *
+   * @generated from rpc muster.v1.ReviewService.ListReviews
+   */
+  listReviews: {
+    methodKind: "unary";
+    input: typeof ListReviewsRequestSchema;
+    output: typeof ListReviewsResponseSchema;
+  },
+  /**
+   * What is reviewed: from where the task began to the commit of the review; or, since an earlier round, from that one's commit on.
+   *
+   * @generated from rpc muster.v1.ReviewService.GetReviewDiff
+   */
+  getReviewDiff: {
+    methodKind: "unary";
+    input: typeof GetReviewDiffRequestSchema;
+    output: typeof GetReviewDiffResponseSchema;
+  },
+  /**
+   * Comments on a file of an open review's diff, on some of its lines or as a whole. Nobody can change a comment.
+   *
+   * @generated from rpc muster.v1.ReviewService.AddComment
+   */
+  addComment: {
+    methodKind: "unary";
+    input: typeof AddCommentRequestSchema;
+    output: typeof AddCommentResponseSchema;
+  },
+  /**
+   * Lists the comments of a review, oldest first, one page at a time.
+   *
+   * @generated from rpc muster.v1.ReviewService.ListComments
+   */
+  listComments: {
+    methodKind: "unary";
+    input: typeof ListCommentsRequestSchema;
+    output: typeof ListCommentsResponseSchema;
+  },
+  /**
+   * Says that a comment is dealt with, in whatever phase its review is. Resolving again is fine, and keeps the first time.
+   *
+   * @generated from rpc muster.v1.ReviewService.ResolveComment
+   */
+  resolveComment: {
+    methodKind: "unary";
+    input: typeof ResolveCommentRequestSchema;
+    output: typeof ResolveCommentResponseSchema;
+  },
+  /**
+   * Ends the present phase. After an agent comes a human (who may end the agent's phase as well); a human's approval makes the review
+   * Approved and the task Completed. `stale` when the branch has moved on since, or when `head_commit` is not the review's: nothing is
+   * changed then. `children_open` as in ForceCompleteTask.
+   *
+   * @generated from rpc muster.v1.ReviewService.ApproveReview
+   */
+  approveReview: {
+    methodKind: "unary";
+    input: typeof ApproveReviewRequestSchema;
+    output: typeof ApproveReviewResponseSchema;
+  },
+  /**
+   * Closes the review, together with comments: all of them are added, or nothing is changed. The task is InProgress again; the next
+   * submit opens another review.
+   *
+   * @generated from rpc muster.v1.ReviewService.RequestChanges
+   */
+  requestChanges: {
+    methodKind: "unary";
+    input: typeof RequestChangesRequestSchema;
+    output: typeof RequestChangesResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_muster_v1_reviews, 0);
 

@@ -1,3 +1,6 @@
+import { AppError } from '../../errors.js';
+import { isId } from '../../platform/ids.js';
+
 export const reviewStatuses = [
   'GatesPending',
   'GatesEscalated',
@@ -13,7 +16,13 @@ export interface Review {
   readonly id: string;
   readonly taskId: string;
   readonly status: ReviewStatus;
+  /** Where the task began. */
+  readonly baseCommit: string;
   readonly headCommit: string;
+  /** Undefined for reviews from before it was kept. */
+  readonly headTree: string | undefined;
+  /** What whoever requested changes has to say of the whole. */
+  readonly summary: string | undefined;
   readonly submittedAt: Date;
   readonly gatesCompletedAt: Date | undefined;
   readonly agentCompletedAt: Date | undefined;
@@ -25,13 +34,21 @@ export interface Review {
 /** How a review ends. */
 export type Verdict = 'Approved' | 'ChangesRequested';
 
+/** What is reviewed. */
+export interface Submission {
+  readonly baseCommit: string;
+  readonly headCommit: string;
+  readonly headTree: string;
+}
+
 /** A review as it is opened. There are no gates to wait for. */
-export function newReview(id: string, taskId: string, headCommit: string, now: Date): Review {
+export function newReview(id: string, taskId: string, submission: Submission, now: Date): Review {
   return {
     id,
     taskId,
     status: 'AgentPending',
-    headCommit,
+    ...submission,
+    summary: undefined,
     submittedAt: now,
     gatesCompletedAt: now,
     agentCompletedAt: undefined,
@@ -39,4 +56,13 @@ export function newReview(id: string, taskId: string, headCommit: string, now: D
     createdAt: now,
     updatedAt: now,
   };
+}
+
+export function isReviewId(text: string): boolean {
+  return isId('rev', text);
+}
+
+/** For an id in a path. */
+export function reviewNotFound(id: string): AppError {
+  return new AppError('not_found', `There is no review ${id.length <= 100 ? id : `${id.slice(0, 100)}…`}.`);
 }

@@ -1,59 +1,227 @@
-import type { Tx } from '../../platform/db/db.js';
-import type { NewId } from '../../platform/ids.js';
-import type { Change } from '../events/index.js';
-import { newReview, type Review, type Verdict } from './reviews.js';
-import { closeReviews, insertReview } from './store.js';
+import { AppError, invalidField } from '../../errors.js';
+import type { Principal } from '../../platform/auth/principal.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Queries, Tx } from '../../platform/db/db.js';
+import { isObjectId } from '../../platform/git/index.js';
+import type { Keep } from '../../platform/idempotency/keep.js';
+import { isId, type NewId } from '../../platform/ids.js';
+import type { Log } from '../../platform/log.js';
+import { type Appended, appendEvents, type Change, type Origin } from '../events/index.js';
+import type { Vcs } from '../vcs/index.js';
+import { addedChange, phaseChange, resolvedChange } from './changes.js';
+import { type CommentInput, limits, type Remark, remarkOf, type ReviewComment, summaryOf } from './comments.js';
+import { checkFresh, checkMayComment, checkNotOwnWork, checkNotWaiting, type Decision, phaseFor } from './phases.js';
+import { createReader, type Reader, type ReaderDeps } from './reader.js';
+import type { ReviewedTask } from './reviewed-tasks.js';
+import { type Review, reviewNotFound } from './reviews.js';
+import { findReview, isDoer, savePhase } from './store.js';
+import { findComment, insertComment, resolveComment } from './store-comments.js';
 
-/** A task whose reviews change. Its repository goes into the events. */
-export interface Reviewed {
+export interface ReviewsDeps extends ReaderDeps {
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly log: Log;
+  /** Called after a commit with events in it. */
+  readonly appended: Appended;
+  readonly vcs: Pick<Vcs, 'diff' | 'lines' | 'head'>;
+}
+
+type Optional<T> = T | null | undefined;
+
+/** Who makes a call, and until when. */
+export interface Reviewer {
+  readonly principal: Pick<Principal, 'kind' | 'id' | 'boundTo'>;
+  readonly origin: Origin;
+  readonly signal: AbortSignal;
+}
+
+export interface ApproveInput {
   readonly id: string;
-  readonly repoId: string;
+  readonly headCommit?: Optional<string>;
 }
 
-/** Opens a review of a task that has none open, in the transaction that submits it. Answers what is to be recorded. */
-export async function openReview(
-  tx: Tx,
-  newId: NewId,
-  task: Reviewed,
-  headCommit: string,
-  now: Date,
-): Promise<{ readonly review: Review; readonly change: Change }> {
-  const review = newReview(newId('rev'), task.id, headCommit, now);
-  await insertReview(tx, review);
-  const payload = {
-    status: review.status,
-    head_commit: headCommit,
-    submitted_at: review.submittedAt,
-    gates_completed_at: review.gatesCompletedAt ?? null,
-    agent_completed_at: null,
-    human_completed_at: null,
-    created_at: review.createdAt,
-    updated_at: review.updatedAt,
+export interface ChangesInput {
+  readonly id: string;
+  readonly comments: readonly CommentInput[];
+  readonly summary?: Optional<string>;
+}
+
+/** The use cases of reviews. Everything rejects with AppErrors that name the field or the rule at fault; nothing is changed then. */
+export interface Reviews extends Reader {
+  comment(
+    input: CommentInput & { readonly id: string },
+    by: Reviewer,
+    keep?: Keep<ReviewComment>,
+  ): Promise<ReviewComment>;
+  /** A comment that is resolved already stays as it is. */
+  resolve(id: string, by: Reviewer, keep?: Keep<ReviewComment>): Promise<ReviewComment>;
+  /** Rejects with `stale` when the branch has moved since, and with `children_open`. */
+  approve(input: ApproveInput, by: Reviewer, keep?: Keep<Review>): Promise<Review>;
+  requestChanges(input: ChangesInput, by: Reviewer, keep?: Keep<Review>): Promise<Review>;
+}
+
+/** A review with its task, as they are while the repository is locked. */
+interface Present {
+  readonly review: Review;
+  readonly task: ReviewedTask;
+}
+
+export function createReviews(deps: ReviewsDeps): Reviews {
+  const { db, clock, newId, log, appended, tasks, vcs } = deps;
+  const { repoOf, checkPlaces, ...reader } = createReader(deps);
+
+  async function checkDuties(on: Queries, taskId: string, { principal }: Reviewer): Promise<void> {
+    checkNotOwnWork(principal, taskId, await isDoer(on, taskId, principal.id));
+  }
+
+  /** Makes a change of a review with no other change of its repository under way. */
+  async function change<T>(
+    { id, taskId }: Pick<Review, 'id' | 'taskId'>,
+    by: Reviewer,
+    keep: Keep<T> | undefined,
+    make: (tx: Tx, present: Present, now: Date) => Promise<{ readonly result: T; readonly changes: readonly Change[] }>,
+  ): Promise<T> {
+    const { result, changes } = await db.transaction(async (tx) => {
+      const task = await tasks.lock(tx, taskId);
+      const review = await findReview(tx, id);
+      if (task === undefined || review === undefined) throw reviewNotFound(id);
+      await checkDuties(tx, taskId, by);
+      const now = clock.now();
+      const made = await make(tx, { review, task }, now);
+      await appendEvents(tx, by.origin, now, made.changes);
+      await keep?.(tx, made.result);
+      return made;
+    });
+    for (const { type } of changes) {
+      appended(type, 1);
+      log.info('review_changed', { corr_id: by.origin.correlationId, type, review_id: id, task_id: taskId });
+    }
+    return result;
+  }
+
+  /** What can be said before git is asked; it is asked again when the repository is locked. */
+  async function checkDecision(review: Review, by: Reviewer, decision: Decision): Promise<void> {
+    await checkDuties(db, review.taskId, by);
+    phaseFor(review, by.principal.kind, decision);
+  }
+
+  async function addAll(
+    tx: Tx,
+    { review, task }: Present,
+    remarks: readonly Remark[],
+    by: Reviewer,
+    now: Date,
+  ): Promise<readonly ReviewComment[]> {
+    const comments = remarks.map(({ filePath, side, body, lines }): ReviewComment => ({
+      id: newId('cmt'),
+      reviewId: review.id,
+      taskId: task.id,
+      author: by.principal.kind === 'agent' ? 'Agent' : 'Human',
+      filePath,
+      lineStart: lines?.start,
+      lineEnd: lines?.end,
+      side,
+      body,
+      createdAt: now,
+      resolvedAt: undefined,
+    }));
+    for (const comment of comments) await insertComment(tx, comment);
+    return comments;
+  }
+
+  async function reread(tx: Tx, id: string): Promise<Review> {
+    const review = await findReview(tx, id);
+    if (review === undefined) throw reviewNotFound(id);
+    return review;
+  }
+
+  return {
+    ...reader,
+    async comment({ id, ...input }, by, keep) {
+      const remark = remarkOf(input);
+      const before = await reader.get(id);
+      await checkDuties(db, before.taskId, by);
+      checkMayComment(before, by.principal.kind);
+      await checkPlaces(before, [remark], () => '', by.signal);
+      return change<ReviewComment>(before, by, keep, async (tx, present, now) => {
+        checkMayComment(present.review, by.principal.kind);
+        const [comment] = await addAll(tx, present, [remark], by, now);
+        if (comment === undefined) throw new Error('no comment was made');
+        return { result: comment, changes: [addedChange(comment, present.task.repoId)] };
+      });
+    },
+    async resolve(id, by, keep) {
+      const before = isId('cmt', id) ? await findComment(db, id) : undefined;
+      if (before === undefined) throw commentNotFound(id);
+      const { reviewId, taskId } = before;
+      return change<ReviewComment>({ id: reviewId, taskId }, by, keep, async (tx, { task }, now) => {
+        const resolved = await resolveComment(tx, id, now);
+        if (resolved !== undefined) return { result: resolved, changes: [resolvedChange(resolved, task.repoId)] };
+        const known = await findComment(tx, id);
+        if (known === undefined) throw commentNotFound(id);
+        return { result: known, changes: [] };
+      });
+    },
+    async approve({ id, headCommit }, by, keep) {
+      const seen = commitOf(headCommit);
+      const before = await reader.get(id);
+      await checkDecision(before, by, 'approve');
+      const branchHead = await vcs.head({ repo: await repoOf(before), taskId: before.taskId });
+      return change<Review>(before, by, keep, async (tx, { review, task }, now) => {
+        const { approved, completed } = phaseFor(review, by.principal.kind, 'approve');
+        checkNotWaiting(review, task.status, 'approve');
+        checkFresh(review, { branchHead, seen });
+        if (approved === 'Approved') {
+          const changes = await tasks.complete(tx, task.id, now);
+          return { result: await reread(tx, id), changes };
+        }
+        const moved: Review = { ...review, status: approved, [completed]: now, updatedAt: now };
+        await savePhase(tx, moved);
+        return { result: moved, changes: [phaseChange('ReviewPhaseChanged', moved, task.repoId)] };
+      });
+    },
+    async requestChanges({ id, comments, summary }, by, keep) {
+      if (comments.length > limits.comments) throw invalidField('comments', `may be ${limits.comments} at most`);
+      const remarks = comments.map((comment, index) => remarkOf(comment, nameOf(index)));
+      const said = summaryOf(summary);
+      const before = await reader.get(id);
+      await checkDecision(before, by, 'request-changes');
+      await checkPlaces(before, remarks, nameOf, by.signal);
+      return change<Review>(before, by, keep, async (tx, present, now) => {
+        const { review, task } = present;
+        const { completed } = phaseFor(review, by.principal.kind, 'request-changes');
+        checkNotWaiting(review, task.status, 'request-changes');
+        const added = await addAll(tx, present, remarks, by, now);
+        const closed: Review = {
+          ...review,
+          status: 'ChangesRequested',
+          [completed]: now,
+          summary: said,
+          updatedAt: now,
+        };
+        await savePhase(tx, closed);
+        const changes = [
+          ...added.map((comment) => addedChange(comment, task.repoId)),
+          phaseChange('ChangesRequested', closed, task.repoId),
+          ...(await tasks.reopen(tx, task.id, now)),
+        ];
+        return { result: closed, changes };
+      });
+    },
   };
-  const change: Change = { type: 'ReviewCreated', taskId: task.id, repoId: task.repoId, reviewId: review.id, payload };
-  return { review, change };
 }
 
-/** Ends what is open of these tasks, of one repository, in the transaction that moves them on. Answers what is to be recorded. */
-export async function endReviews(
-  tx: Tx,
-  tasks: readonly Reviewed[],
-  verdict: Verdict,
-  now: Date,
-): Promise<readonly Change[]> {
-  const closed = await closeReviews(
-    tx,
-    tasks.map(({ id }) => id),
-    verdict,
-    now,
-  );
-  const type = verdict === 'Approved' ? 'ReviewApproved' : 'ChangesRequested';
-  const repoOf = new Map(tasks.map(({ id, repoId }) => [id, repoId]));
-  return closed.map(({ id, taskId, status, updatedAt, humanCompletedAt }) => ({
-    type,
-    taskId,
-    repoId: repoOf.get(taskId),
-    reviewId: id,
-    payload: { status, updated_at: updatedAt, human_completed_at: humanCompletedAt ?? null },
-  }));
+function nameOf(index: number): string {
+  return `comments[${index}].`;
+}
+
+/** The commit that a reviewer says they have seen. */
+function commitOf(text: Optional<string>): string | undefined {
+  if (text === undefined || text === null || text === '') return undefined;
+  if (!isObjectId(text)) throw invalidField('head_commit', 'is no commit in full');
+  return text;
+}
+
+function commentNotFound(id: string): AppError {
+  return new AppError('not_found', `There is no comment ${id.slice(0, 100)}.`);
 }

@@ -3,9 +3,11 @@ import type { NewId } from '../../platform/ids.js';
 import type { Change, EventType } from '../events/index.js';
 import { endHelp, type FromStatus } from '../help/index.js';
 import { copyLearnings } from '../learnings/index.js';
+import { endReviews } from '../reviews/index.js';
+import { checkChildrenClosed } from './blockers.js';
 import { statusChange } from './changes.js';
 import { findNodes, type Node } from './store.js';
-import { changeStatuses } from './store-change.js';
+import { changeStatuses, findOpenChildren } from './store-change.js';
 import type { Status } from './tasks.js';
 import { target } from './transitions.js';
 
@@ -22,7 +24,10 @@ export function move(
   return moveTo(tx, node, to, type, now);
 }
 
-/** Completes one task, and gives its parent what it has learned. Whoever completes a task has to do so by this. */
+/**
+ * Completes one task, whichever way it is: its children are done (else `children_open`), what it blocked is released, its parent gets what
+ * it has learned, and its open review becomes Approved. `type` is that of the task's event. Answers what is to be recorded.
+ */
 export async function complete(
   tx: Tx,
   newId: NewId,
@@ -30,8 +35,10 @@ export async function complete(
   type: EventType,
   now: Date,
 ): Promise<readonly Change[]> {
+  checkChildrenClosed(node.id, await findOpenChildren(tx, node.id));
   const moved = await moveTo(tx, node, 'Completed', type, now);
-  return [...moved, ...(await bubbleIfCompleted(tx, newId, { ...node, status: 'Completed' }, now))];
+  const approved = await endReviews(tx, [node], 'Approved', now);
+  return [...moved, ...approved, ...(await bubbleIfCompleted(tx, newId, { ...node, status: 'Completed' }, now))];
 }
 
 /** Takes up what a Completed task has learned: to its parent, and on from there where that is Completed, too. */

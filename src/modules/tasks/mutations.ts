@@ -5,7 +5,7 @@ import type { NewId } from '../../platform/ids.js';
 import type { Change, EventType, Origin } from '../events/index.js';
 import { endHelp } from '../help/index.js';
 import { endReviews, findOpenReviews } from '../reviews/index.js';
-import { checkChildrenClosed, checkNoCycle, tooManyBlocked } from './blockers.js';
+import { checkNoCycle, tooManyBlocked } from './blockers.js';
 import { type ChangerDeps, createChanger } from './changer.js';
 import { blockerChange, deletedChange, statusChange, updatedChange } from './changes.js';
 import { complete, move } from './moves.js';
@@ -17,7 +17,6 @@ import {
   changeStatuses,
   deleteTasks,
   findOpenBelow,
-  findOpenChildren,
   findSubtree,
   patchTask,
   type StatusChange,
@@ -72,9 +71,7 @@ export function createMutations(deps: MutationsDeps): Mutations {
     forceComplete: (id, origin, keep) =>
       change(id, origin, keep, async (tx, node, now) => {
         target(id, node.status, 'forceComplete');
-        checkChildrenClosed(id, await findOpenChildren(tx, id));
-        const changed = await complete(tx, newId, node, 'TaskCompleted', now);
-        return [...changed, ...(await endReviews(tx, [node], 'Approved', now))];
+        return complete(tx, newId, node, 'TaskCompleted', now);
       }),
     setStatus: ({ id, status }, origin, keep) =>
       change(id, origin, keep, (tx, node, now) => setStatus(tx, newId, node, status, now)),
@@ -120,12 +117,12 @@ async function setStatus(tx: Tx, newId: NewId, node: Node, to: Status, now: Date
       details: { from, to, allowed: [] },
     });
   }
-  if (to === 'Completed') checkChildrenClosed(id, await findOpenChildren(tx, id));
-  if (to === 'Cancelled') return cancelWithAll(tx, node, 'TaskStatusChanged', now);
   const type = 'TaskStatusChanged';
-  const changed = await (to === 'Completed' ? complete(tx, newId, node, type, now) : move(tx, node, to, type, now));
+  if (to === 'Completed') return complete(tx, newId, node, type, now);
+  if (to === 'Cancelled') return cancelWithAll(tx, node, type, now);
+  const changed = await move(tx, node, to, type, now);
   if (to === 'InReview') return changed;
-  return [...changed, ...(await endReviews(tx, [node], to === 'Completed' ? 'Approved' : 'ChangesRequested', now))];
+  return [...changed, ...(await endReviews(tx, [node], 'ChangesRequested', now))];
 }
 
 /** Cancels a task and every open descendant, and ends their reviews and what they have asked. `type` is that of the task's own event. */

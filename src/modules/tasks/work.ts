@@ -4,7 +4,7 @@ import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
 import { appendEvents, type Change, type Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
-import { openReview } from '../reviews/index.js';
+import { insertDoer, openReview } from '../reviews/index.js';
 import type { Person, Prepared, TaskRef, Vcs } from '../vcs/index.js';
 import { branchOf } from '../vcs/index.js';
 import { checkUnblocked } from './blockers.js';
@@ -229,6 +229,7 @@ export function createWork(deps: WorkDeps): Work {
     const row = await settlePrepared(tx, hold, made, now);
     if (row === undefined) throw lostHold(id);
     await setStarting(tx, id, false);
+    await insertDoer(tx, id, origin.actor.id);
     const created = isNew ? [vcsChange('RefCreated', node, row)] : [];
     const changes = [...created, ...(await move(tx, node, 'InProgress', 'TaskStarted', now))];
     await appendEvents(tx, origin, now, changes);
@@ -285,7 +286,7 @@ export function createWork(deps: WorkDeps): Work {
       const { changes, task } = await carryOut(
         held,
         (signal) => vcs.commit({ ...input, signal }),
-        async (tx, { headCommit }) => {
+        async (tx, { headCommit, headTree }) => {
           const node = await lockTask(tx, id);
           const now = clock.now();
           const to = target(id, node.status, 'submit');
@@ -293,8 +294,9 @@ export function createWork(deps: WorkDeps): Work {
           if (row === undefined) throw lostHold(id);
           const committed = headCommit === (before ?? baseCommit) ? [] : [vcsChange('Committed', node, row)];
           const moved = await move(tx, node, to, 'TaskSubmitted', now);
-          const opened = await openReview(tx, newId, node, headCommit, now);
-          const all = [...committed, ...moved, opened.change];
+          await insertDoer(tx, id, origin.actor.id);
+          const opened = await openReview(tx, newId, node, { baseCommit, headCommit, headTree }, now);
+          const all = [...committed, ...moved, opened];
           await appendEvents(tx, origin, now, all);
           return { changes: all, task: await answerTask(tx, id, keep) };
         },

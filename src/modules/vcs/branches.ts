@@ -1,6 +1,6 @@
 import { AppError } from '../../errors.js';
 import { GitFailure, readRef, type View } from '../../platform/git/index.js';
-import { archiveRef, branchRef } from './vcs.js';
+import { archiveRef, branchRef, submittedRef } from './vcs.js';
 
 /** References of tasks. They move by comparison and exchange only. */
 
@@ -64,6 +64,28 @@ export async function retireBranch(view: View, taskId: string): Promise<string |
 }
 
 const maxTries = 5;
+
+/** Keeps a commit from being collected as garbage, wherever its branch goes. Answers its tree. */
+export async function keepSubmitted(view: View, commit: string): Promise<string> {
+  const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${commit}^{tree}`];
+  const [{ stdout }] = await Promise.all([
+    view.run({ args }),
+    // An empty old value: whatever is there.
+    update(view, [['update', submittedRef(commit), commit, '']]),
+  ]);
+  return stdout.toString().trim();
+}
+
+/** How many lines a file of a commit has; 0 where there is no such file. */
+export async function countLines(view: View, commit: string, path: string, signal?: AbortSignal): Promise<number> {
+  const args = ['--literal-pathspecs', 'grep', '--no-textconv', '-a', '-h', '-c', '-e', '', commit, '--', path];
+  try {
+    return Number((await view.run({ args, signal })).stdout.toString().trim());
+  } catch (error) {
+    if (error instanceof GitFailure && error.exitCode === 1) return 0;
+    throw error;
+  }
+}
 
 export async function isAncestor(view: View, ancestor: string, commit: string): Promise<boolean> {
   try {

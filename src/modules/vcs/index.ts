@@ -3,7 +3,9 @@ export {
   createVcs,
   type CommitWorkInput,
   type DiffInput,
+  type LinesInput,
   type PrepareInput,
+  type Submitted,
   type Vcs,
   type VcsDeps,
 } from './service.js';

@@ -15,7 +15,7 @@ import {
   removeWorkTree,
   type WorkTree,
 } from '../../platform/git/index.js';
-import { createBranch, isAncestor, resolveCommit, retireBranch } from './branches.js';
+import { countLines, createBranch, isAncestor, keepSubmitted, resolveCommit, retireBranch } from './branches.js';
 import { createVcsHome } from './home.js';
 import {
   branchOf,
@@ -68,6 +68,18 @@ export interface DiffInput extends TaskRef {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface LinesInput extends Pick<TaskRef, 'repo'> {
+  readonly commit: string;
+  readonly path: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a task was submitted with. */
+export interface Submitted {
+  readonly headCommit: string;
+  readonly headTree: string;
+}
+
 /**
  * Branches and work trees of tasks. It knows no state but git's: every one of these can be repeated after a death at any point,
  * and be called by several servers at a time, and comes to the same.
@@ -79,11 +91,13 @@ export interface Vcs {
    */
   prepare(input: PrepareInput): Promise<Prepared>;
   /**
-   * Commits all that is in the work tree, and answers the branch's head. `nothing_to_submit` when that is still the base;
+   * Commits all that is in the work tree, and answers the branch's head and its tree; that commit is kept for good. `nothing_to_submit` when that is still the base;
    * `conflict` when the work tree is gone, is on another branch, or has a repository of its own in it.
    */
-  commit(input: CommitWorkInput): Promise<{ readonly headCommit: string }>;
+  commit(input: CommitWorkInput): Promise<Submitted>;
   diff(input: DiffInput): Promise<Diff>;
+  /** How many lines a file of a commit has; 0 where there is no such file. */
+  lines(input: LinesInput): Promise<number>;
   /** Removes work tree and branch, and keeps what was committed. Answers the branch's last head; undefined when there was none. */
   archive(task: TaskRef): Promise<{ readonly headCommit: string | undefined }>;
   /** Where the branch is; undefined when there is none. */
@@ -146,12 +160,15 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
         signal,
       });
       if (headCommit === baseCommit && allowEmpty !== true) throw nothingToSubmit(branchOf(input.taskId));
-      return { headCommit };
+      return { headCommit, headTree: await keepSubmitted(tree.view, headCommit) };
     },
     async diff({ baseCommit, headCommit, signal, ...task }) {
       const tree = await open(task);
       if (headCommit === undefined) return diffWorkTree(tree, baseCommit, signal);
       return diffCommits(tree.view, baseCommit, headCommit, signal);
+    },
+    async lines({ repo, commit, path, signal }) {
+      return countLines(await views.open(repo.path), commit, path, signal);
     },
     archive,
     async head(task) {

@@ -40,14 +40,21 @@ export function archiveRef(taskId: string): string {
   return `refs/muster/archive/${taskId}`;
 }
 
+/** What keeps a commit that was submitted: reviews tell of it for as long as they are there. */
+export function submittedRef(commit: string): string {
+  return `refs/muster/submitted/${commit}`;
+}
+
 /** Below `.git`: what tasks write into besides what all of git does. */
 export const writtenPlaces = [
   'refs/heads/task',
   'refs/muster',
   'refs/muster/archive',
+  'refs/muster/submitted',
   'logs/refs/heads/task',
   'logs/refs/muster',
   'logs/refs/muster/archive',
+  'logs/refs/muster/submitted',
 ];
 
 export function isTaskId(text: string): boolean {

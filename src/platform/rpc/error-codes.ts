@@ -17,6 +17,7 @@ export const errorCodes: Readonly<Record<ErrorKind, { readonly status: number; r
   review_open: { status: 409, code: Code.FailedPrecondition },
   session_exists: { status: 409, code: Code.AlreadyExists },
   nothing_to_submit: { status: 409, code: Code.FailedPrecondition },
+  stale: { status: 409, code: Code.FailedPrecondition },
   lease_lost: { status: 409, code: Code.Aborted },
   not_ready: { status: 409, code: Code.FailedPrecondition },
   too_large: { status: 413, code: Code.ResourceExhausted },

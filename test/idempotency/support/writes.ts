@@ -2,7 +2,7 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import { routesOf } from '../../../src/platform/http/gateway/routes.js';
 import { enumWords } from '../../../src/platform/rpc/words.js';
 import { declaredStubs } from '../../support/declared-services.js';
-import { useGitRepos } from '../../support/git-repos.js';
+import { useGitRepos, writeFiles } from '../../support/git-repos.js';
 import { rest, type RestAnswer } from '../../support/rest.js';
 
 const repos = useGitRepos();
@@ -13,6 +13,7 @@ export type Fields = Readonly<Record<string, unknown>>;
 /** Calls as somebody who has shown who it is. */
 export interface Caller {
   readonly headers: Readonly<Record<string, string>>;
+  get<T>(path: string): Promise<T>;
   post<T>(path: string, body: unknown): Promise<T>;
 }
 
@@ -75,6 +76,28 @@ export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>
     return { task_id };
   },
   'LearningService/AddLearning': async (caller) => ({ task_id: (await added(caller)).id, content: 'É' }),
+  'ReviewService/AddComment': async (caller) => ({
+    id: (await submitted(caller)).reviewId,
+    file_path: 'new.txt',
+    side: 'Right',
+    body: 'É',
+    line_start: 1,
+  }),
+  'ReviewService/ResolveComment': async (caller) => {
+    const { reviewId } = await submitted(caller);
+    const input = { file_path: 'new.txt', side: 'Right', body: 'b' };
+    return { id: (await caller.post<{ id: string }>(`/api/reviews/${reviewId}/comments`, input)).id };
+  },
+  'ReviewService/ApproveReview': async (caller) => {
+    const { reviewId } = await submitted(caller);
+    await caller.post(`/api/reviews/${reviewId}/approve`, {});
+    return { id: reviewId };
+  },
+  'ReviewService/RequestChanges': async (caller) => ({
+    id: (await submitted(caller)).reviewId,
+    comments: [{ file_path: 'new.txt', side: 'Right', body: 'É', line_start: 1, line_end: 1 }],
+    summary: 'é',
+  }),
   'VcsService/ArchiveTask': async (caller) => {
     const { id } = await added(caller);
     await caller.post(`/api/tasks/${id}/start`, {});
@@ -119,6 +142,16 @@ async function asked(caller: Caller): Promise<{ id: string; task_id: string }> {
   return caller.post('/api/help', { task_id: (await added(caller)).id, category: 'Decision', reason: 'Why?' });
 }
 
+/** A task of a new file, in review. */
+async function submitted(caller: Caller): Promise<{ reviewId: string }> {
+  const { id } = await added(caller);
+  await caller.post(`/api/tasks/${id}/start`, {});
+  const { vcs } = await caller.get<{ vcs: { worktree_path: string } }>(`/api/tasks/${id}`);
+  writeFiles(vcs.worktree_path, { 'new.txt': 'One.\n' });
+  await caller.post(`/api/tasks/${id}/submit`, {});
+  return { reviewId: (await caller.get<{ id: string }>(`/api/tasks/${id}/reviews/active`)).id };
+}
+
 /** Somebody with the first token of this server's database. */
 export async function createCaller(url: string): Promise<Caller & { readonly secret: string }> {
   const { json } = await rest(url, 'POST', '/api/tokens', { role: 'human', name: 'tester' });
@@ -128,14 +161,12 @@ export async function createCaller(url: string): Promise<Caller & { readonly sec
 
 export function callerAt(url: string, secret: string): Caller {
   const headers = { authorization: `Bearer ${secret}` };
-  return {
-    headers,
-    async post<T>(path: string, body: unknown): Promise<T> {
-      const answer = await rest(url, 'POST', path, body, headers);
-      if (answer.status >= 300) throw new Error(`POST ${path}: ${answer.status} ${answer.text}`);
-      return answer.json as T;
-    },
-  };
+  async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const answer = await rest(url, method, path, body, headers);
+    if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
+    return answer.json as T;
+  }
+  return { headers, get: (path) => call('GET', path), post: (path, body) => call('POST', path, body) };
 }
 
 /** The names of all methods that are declared to change something. */
@@ -170,11 +201,14 @@ export async function overRpc(url: string, name: string, fields: Fields, headers
   return rest(url, 'POST', `/muster.v1.${name}`, protoJson(method.desc.input, fields), headers);
 }
 
-/** With the words of enums as protobuf's JSON has them; it takes names in snake_case. */
+/** With the words of enums as protobuf's JSON has them, of lists of messages, too; it takes names in snake_case. */
 function protoJson(desc: DescMessage, fields: Fields): Fields {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => {
       const field = desc.fields.find((each) => each.name === name);
+      if (field?.fieldKind === 'list' && field.listKind === 'message') {
+        return [name, (value as readonly Fields[]).map((each) => protoJson(field.message, each))];
+      }
       const number = field?.fieldKind === 'enum' ? enumWords(field.enum).toNumber(String(value)) : undefined;
       return [name, number ?? value];
     }),
