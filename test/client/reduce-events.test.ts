@@ -197,6 +197,44 @@ describe('tasks', () => {
   });
 });
 
+describe('reviews', () => {
+  const told = (
+    seq: number,
+    type: string,
+    of: readonly [task: string, review: string],
+    payload: LedgerEvent['payload'],
+  ) => ({
+    ...event(seq, type, payload),
+    job_id: null,
+    task_id: of[0],
+    review_id: of[1],
+  });
+  const [one, two] = [['task_1', 'rev_1'] as const, ['task_2', 'rev_2'] as const];
+
+  test('that are older than the first event have what events have told', () => {
+    const { reviews, comments } = reduceEvents(emptyLedgerState(), [
+      told(8, 'ReviewPhaseChanged', one, { status: 'HumanPending', agent_completed_at: at, later: 'x' }),
+      told(9, 'CommentResolved', one, { comment_id: 'cmt_1', resolved_at: at }),
+    ]);
+    expect(reviews.get('rev_1')).toMatchObject({ id: 'rev_1', task_id: 'task_1', status: 'HumanPending' });
+    expect(reviews.get('rev_1')).toMatchObject({ agent_completed_at: at, base_commit: undefined });
+    expect(reviews.get('rev_1')).not.toHaveProperty('later');
+    expect(comments.get('cmt_1')).toMatchObject({ review_id: 'rev_1', resolved_at: at, body: undefined });
+  });
+
+  test('go with their task, and their comments with them', () => {
+    const { reviews, comments } = reduceEvents(emptyLedgerState(), [
+      told(1, 'ReviewCreated', one, { status: 'AgentPending' }),
+      told(2, 'ReviewCreated', two, { status: 'AgentPending' }),
+      told(3, 'CommentAdded', one, { comment_id: 'cmt_1', body: 'b' }),
+      told(4, 'CommentAdded', two, { comment_id: 'cmt_2', body: 'b' }),
+      { ...told(5, 'TaskDeleted', one, {}), review_id: null },
+    ]);
+    expect([[...reviews.keys()], [...comments.keys()]]).toEqual([['rev_2'], ['cmt_2']]);
+    expect(comments.get('cmt_2')).toMatchObject({ task_id: 'task_2', review_id: 'rev_2', resolved_at: null });
+  });
+});
+
 test('nothing that a browser lacks is imported', () => {
   const left = ['src/client/reduce-events.ts'];
   const seen = new Set<string>();
