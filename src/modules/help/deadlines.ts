@@ -44,12 +44,17 @@ export function createDeadlines<T extends Asking, Task>(deps: DeadlinesDeps<T, T
     intervalMs: pollMs,
     run: async () => {
       const due = await findDue(db, clock.now(), batch);
+      let failed = false;
       for (const taskId of due) {
         await answer(taskId).catch((error: unknown) => {
           // It was deleted in the meantime.
-          if (!(error instanceof AppError && error.kind === 'not_found')) throw error;
+          if (error instanceof AppError && error.kind === 'not_found') return;
+          // The others need not wait for this one.
+          failed = true;
+          log.error('help_deadline_failed', { task_id: taskId, error });
         });
       }
+      if (failed) return undefined;
       if (due.length === batch) return 0;
       const next = await nextDeadline(db);
       // A little late rather than a little early, when there would be nothing to do yet.

@@ -89,6 +89,22 @@ test('whoever comes first answers: a human or the default, once', async () => {
   expect(responses.map(({ task_id }) => task_id).sort()).toEqual(ids.toSorted());
 });
 
+test('one that cannot be answered now holds up no other, and is answered later', async () => {
+  const { clock, apps, help, begun } = await setUp();
+  const { query } = apps[0].database;
+  const [stuck, fine] = [await begun(), await begun()];
+  const { id } = await help.ask(stuck, question);
+  await help.ask(fine, { ...question, deadline_sec: 61 });
+  await query(`
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON help_requests FOR EACH ROW WHEN (OLD.id = '${id}') EXECUTE FUNCTION refuse()`);
+  clock.advance(61_000);
+  await until('the other has been answered', async () => (await help.active(fine)) === null);
+  expect(await help.active(stuck)).toMatchObject({ status: 'Pending' });
+  await query('DROP TRIGGER refuse ON help_requests; DROP FUNCTION refuse()');
+  await until('it has been answered, too', async () => (await help.active(stuck)) === null);
+});
+
 test('a deadline needs a default, and a default a deadline', async () => {
   const { help, begun } = await setUp();
   const id = await begun();
