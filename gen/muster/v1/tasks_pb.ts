@@ -1282,7 +1282,8 @@ export const TaskService: GenService<{
   /**
    * Sets any status but AwaitingHuman, whatever the present one is; for what has gone wrong. Completed as by ForceCompleteTask,
    * Cancelled as by CancelTask. InReview needs an open review; any other status but AwaitingHuman ends it. A task under a
-   * Completed parent cannot be opened, and an archived one cannot be changed: `invalid_state`. For humans.
+   * Completed parent cannot be opened, and an archived one cannot be changed: `invalid_state`. What an AwaitingHuman task has asked is
+   * Cancelled. For humans.
    *
    * @generated from rpc muster.v1.TaskService.SetTaskStatus
    */
