@@ -1,5 +1,5 @@
 // `npm run bench`: Muster against public tools, in one run on one Postgres with durable commits.
-// Arguments, all optional: `-- --rounds 3 --seconds 5 --only rest,grpc,queues,claims,events,start`.
+// Arguments, all optional: `-- --rounds 3 --seconds 5 --only rest,grpc,queues,tasks,task-sizes,task-git,claims,events,start`.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -10,7 +10,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '5' },
-    only: { type: 'string', default: 'rest,grpc,queues,claims,events,start' },
+    only: { type: 'string', default: 'rest,grpc,queues,tasks,task-sizes,task-git,claims,events,start' },
   },
 });
 install();
@@ -18,6 +18,9 @@ install();
 const { grpcCases } = await import('./cases/grpc.mjs');
 const { queueCases } = await import('./cases/queues.mjs');
 const { restCases } = await import('./cases/rest.mjs');
+const { taskCases } = await import('./cases/tasks.mjs');
+const { measureTaskSizes } = await import('./cases/task-sizes.mjs');
+const { measureTaskGit } = await import('./cases/task-git.mjs');
 const { measureClaims } = await import('./cases/claims.mjs');
 const { measureEvents } = await import('./cases/events.mjs');
 const { measureStart } = await import('./cases/start.mjs');
@@ -29,7 +32,7 @@ const { printReport } = await import('./lib/report.mjs');
 const { runRounds } = await import('./lib/rounds.mjs');
 const { targetOf } = await import('./targets.mjs');
 
-const GROUPS = { rest: restCases, grpc: grpcCases, queues: queueCases };
+const GROUPS = { rest: restCases, grpc: grpcCases, queues: queueCases, tasks: taskCases };
 const wanted = values.only.split(',');
 const log = (line) => console.error(line);
 
@@ -47,6 +50,8 @@ try {
   }
   printReport({ facts: await describeRun(database.connection), rows });
   if (wanted.includes('claims')) printClaims(await measureClaims({ database, muster }));
+  if (wanted.includes('task-sizes')) console.log(`\n${(await measureTaskSizes({ database, log })).join('\n')}`);
+  if (wanted.includes('task-git')) console.log(`\n${(await measureTaskGit({ database, log })).join('\n')}`);
   if (wanted.includes('events')) {
     const lines = await measureEvents({ database, muster, rounds: Number(values.rounds), log });
     console.log(`\n${lines.join('\n')}`);

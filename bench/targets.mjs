@@ -5,6 +5,8 @@ const TARGETS = [
   ['REST GET /v1/jobs/{id}, 64', '', 0.85],
   ['REST POST /v1/jobs, 64', 'fastify + pg pool', 2.5],
   ['REST POST /v1/jobs, 1 ', 'fastify + pg pool', 1],
+  ['REST GET /api/tasks/{id}', '', 0.85],
+  ['REST POST /api/tasks', '', 1.5],
   ['Connect JSON', '', 0.5],
   ['gRPC GetJob, 64', '', 0.5],
   ['drain', 'graphile', 2],

@@ -4,15 +4,22 @@ import { migrateDatabase, openConnection, startClock } from './app/database.js';
 import { checkCollector, gauges, observeCalls, startTracing } from './app/observe.js';
 import { createAudit } from './modules/audit/index.js';
 import { createEventRpc, createEvents } from './modules/events/index.js';
+import { createHelp, createHelpRpc } from './modules/help/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
+import { createLearningRpc, createLearnings } from './modules/learnings/index.js';
 import { createRepoRpc, createRepos } from './modules/repos/index.js';
 import { createReviewRpc, createReviews } from './modules/reviews/index.js';
 import {
+  bubbleIfCompleted,
+  checkOwn,
+  createChanger,
   createReviewedTasks,
   createTaskRpc,
   createTasks,
   createVcsRpc,
   createWorktrees,
+  noSuchTask,
+  waiting,
 } from './modules/tasks/index.js';
 import { auditScope, createTokenRpc, createTokens, grants } from './modules/tokens/index.js';
 import { createVcs } from './modules/vcs/index.js';
@@ -145,7 +152,21 @@ async function compose(
     committer: config.committer,
     pollMs: config.pollInterval,
   });
-  const reviews = createReviews({ db, clock, newId, log, appended, vcs, tasks: createReviewedTasks() });
+  const { change, changeOf } = createChanger({ db, clock, log, appended });
+  const learnings = createLearnings({
+    db,
+    newId,
+    tasks: { changeOf, get: tasks.get, bubbleIfCompleted: (tx, task, now) => bubbleIfCompleted(tx, newId, task, now) },
+  });
+  const help = createHelp({
+    db,
+    clock,
+    newId,
+    log,
+    tasks: { ...waiting, change, changeOf, get: tasks.get, noSuchTask: (id) => noSuchTask('task_id', id) },
+    pollMs: config.pollInterval,
+  });
+  const reviews = createReviews({ db, clock, newId, log, appended, vcs, tasks: createReviewedTasks(newId) });
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
@@ -165,7 +186,9 @@ async function compose(
   const policy = createPolicy(grants);
   const own = [
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
+    createHelpRpc(help, checkOwn),
     createJobRpc(jobs),
+    createLearningRpc(learnings, checkOwn),
     createRepoRpc(repos),
     createReviewRpc(reviews),
     createTaskRpc(tasks),
@@ -219,6 +242,7 @@ async function compose(
     events,
     jobs,
     tasks.background,
+    help.background,
     audit,
     tokens.recogniser,
     idempotency,

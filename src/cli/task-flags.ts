@@ -20,7 +20,8 @@ export function parseStatus(text: string): TaskStatus {
   return statusWords.toNumber(wordOf(statusWords.words, text)) ?? 0;
 }
 
-function wordOf(words: readonly string[], text: string): string {
+/** The word that is meant, in any letter case, with hyphens or without. Throws an Error that lists the words. */
+export function wordOf(words: readonly string[], text: string): string {
   const plain = (word: string): string => word.replaceAll(/[-_]/g, '').toLowerCase();
   const word = words.find((each) => plain(each) === plain(text));
   if (word === undefined) throw new Error(`is none of ${words.join(', ')}`);

@@ -35,7 +35,9 @@ export interface ShownTaskInContext {
   readonly task: ShownTask;
   readonly context: { readonly own: string | null; readonly parent: string | null; readonly milestone: string | null };
   readonly vcs: { readonly ref_name: string; readonly worktree_path: string | null } | null;
+  readonly learnings: Readonly<Record<'own' | 'parent' | 'milestone', readonly { readonly content: string }[]>>;
   readonly review: { readonly id: string; readonly status: string } | null;
+  readonly help_request: { readonly id: string; readonly status: string; readonly reason: string } | null;
 }
 
 export interface ShownTree {
@@ -64,7 +66,10 @@ export function shownProgress(progress: TaskProgress | undefined): ShownProgress
 }
 
 /** All there is to know of a task, a line a field. */
-export function taskText({ task, context, vcs, review }: ShownTaskInContext, { style }: Output): string {
+export function taskText(
+  { task, context, learnings, vcs, review, help_request: help }: ShownTaskInContext,
+  { style }: Output,
+): string {
   const rows: [string, string | undefined][] = [
     ['id', task.id],
     ['kind', task.kind],
@@ -74,6 +79,9 @@ export function taskText({ task, context, vcs, review }: ShownTaskInContext, { s
     ['context', textOf(context.own)],
     ["parent's context", textOf(context.parent)],
     ["milestone's context", textOf(context.milestone)],
+    ['learned', learnedText(learnings.own)],
+    ['learned on its parent', learnedText(learnings.parent)],
+    ['learned on its milestone', learnedText(learnings.milestone)],
     ['repo_id', task.repo_id],
     ['parent_id', textOf(task.parent_id)],
     ['blocked_by', task.blocked_by.join('\n') || undefined],
@@ -81,6 +89,7 @@ export function taskText({ task, context, vcs, review }: ShownTaskInContext, { s
     ['branch', vcs?.ref_name],
     ['worktree', textOf(vcs?.worktree_path ?? null)],
     ['review', review === null ? undefined : `${review.id} ${review.status}`],
+    ['help', help === null ? undefined : `${help.id} ${help.status}\n${printable(help.reason)}`],
     ['created_at', task.created_at],
     ['started_at', textOf(task.started_at)],
     ['completed_at', textOf(task.completed_at)],
@@ -144,6 +153,10 @@ function colouredStatus({ status, effectively_blocked: isBlocked }: ShownTask, s
     default:
       return isBlocked ? style.red(`${status} (blocked)`) : status;
   }
+}
+
+function learnedText(learnings: readonly { readonly content: string }[]): string | undefined {
+  return learnings.map(({ content }) => printable(content.trim())).join('\n') || undefined;
 }
 
 function textOf(text: string | null): string | undefined {

@@ -1,7 +1,9 @@
 import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { EventService } from '../../gen/muster/v1/events_pb.js';
+import { HelpService } from '../../gen/muster/v1/help_service_pb.js';
 import { JobService } from '../../gen/muster/v1/jobs_pb.js';
+import { LearningService } from '../../gen/muster/v1/learnings_pb.js';
 import { RepoService } from '../../gen/muster/v1/repos_pb.js';
 import { ReviewService } from '../../gen/muster/v1/reviews_pb.js';
 import { VcsService } from '../../gen/muster/v1/vcs_pb.js';
@@ -28,6 +30,8 @@ export interface MusterClient {
   readonly jobs: Client<typeof JobService>;
   readonly events: Client<typeof EventService>;
   readonly tokens: Client<typeof TokenService>;
+  readonly help: Client<typeof HelpService>;
+  readonly learnings: Client<typeof LearningService>;
   readonly repos: Client<typeof RepoService>;
   readonly tasks: Client<typeof TaskService>;
   readonly vcs: Client<typeof VcsService>;
@@ -52,6 +56,8 @@ export function createMusterClient(options: MusterClientOptions = {}): MusterCli
     jobs: createClient(JobService, transport),
     events: createClient(EventService, transport),
     tokens: createClient(TokenService, transport),
+    help: createClient(HelpService, transport),
+    learnings: createClient(LearningService, transport),
     repos: createClient(RepoService, transport),
     tasks: createClient(TaskService, transport),
     vcs: createClient(VcsService, transport),

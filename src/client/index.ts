@@ -22,6 +22,8 @@ export {
   reduceEvent,
   reduceEvents,
 } from './reduce-events.js';
+export type { HelpRow } from './reduce-help.js';
+export type { LearningRow } from './reduce-learnings.js';
 export type { CommentRow, ReviewRow } from './reduce-reviews.js';
 export { isEffectivelyBlocked, type TaskRow } from './reduce-tasks.js';
 export type { JobContext, JobHandler } from './slots.js';
@@ -31,7 +33,10 @@ export type { FollowOptions } from './reconnecting.js';
 export type { Json } from '../platform/json.js';
 export * from '../../gen/muster/v1/errors_pb.js';
 export * from '../../gen/muster/v1/events_pb.js';
+export * from '../../gen/muster/v1/help_pb.js';
+export * from '../../gen/muster/v1/help_service_pb.js';
 export * from '../../gen/muster/v1/jobs_pb.js';
+export * from '../../gen/muster/v1/learnings_pb.js';
 export * from '../../gen/muster/v1/repos_pb.js';
 export * from '../../gen/muster/v1/reviews_pb.js';
 export * from '../../gen/muster/v1/tasks_pb.js';

@@ -1,6 +1,8 @@
 import type { Json } from '../platform/json.js';
 import { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
+import { type HelpRow, helpAfter } from './reduce-help.js';
+import { type LearningRow, learningsAfter } from './reduce-learnings.js';
 import { type CommentRow, type ReviewRow, reviewsAfter } from './reduce-reviews.js';
 import { type TaskRow, tasksAfter } from './reduce-tasks.js';
 
@@ -35,6 +37,10 @@ export interface LedgerState {
   readonly jobs: ChunkedMap<JobRow>;
   /** By id, which is the order in which those of a kind were created. Deleted ones are gone. */
   readonly tasks: ChunkedMap<TaskRow>;
+  /** What each task has learned that has learned anything, by its id, oldest first. */
+  readonly learnings: ChunkedMap<readonly LearningRow[]>;
+  /** What was asked on each task on which anything was, by its id, oldest first. */
+  readonly help: ChunkedMap<readonly HelpRow[]>;
   /** By id, which is the order in which they were opened. They are gone with their task, as are the comments. */
   readonly reviews: ChunkedMap<ReviewRow>;
   readonly comments: ChunkedMap<CommentRow>;
@@ -60,12 +66,15 @@ export class LedgerGap extends Error {
 
 /** Before any event. The first one may have any seq; jobs that are older than it get rows that are known in part. */
 export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}): LedgerState {
+  const nothing = ChunkedMap.empty;
   return {
     seq: 0,
-    jobs: ChunkedMap.empty(),
-    tasks: ChunkedMap.empty(),
-    reviews: ChunkedMap.empty(),
-    comments: ChunkedMap.empty(),
+    jobs: nothing(),
+    tasks: nothing(),
+    reviews: nothing(),
+    comments: nothing(),
+    learnings: nothing(),
+    help: nothing(),
     filtered,
   };
 }
@@ -86,6 +95,8 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
     seq,
     jobs: jobsAfter(state.jobs, event),
     tasks: tasksAfter(state.tasks, event),
+    learnings: learningsAfter(state.learnings, event),
+    help: helpAfter(state.help, event),
     ...reviewsAfter(state, event),
   };
 }

@@ -9,6 +9,8 @@ import { tasks } from './0007-tasks.js';
 import { reviews } from './0008-reviews.js';
 import { taskVcs } from './0009-task-vcs.js';
 import { reviewRounds } from './0010-review-rounds.js';
+import { learnings } from './0012-learnings.js';
+import { helpRequests } from './0013-help-requests.js';
 
 /** Every step of the schema, oldest first. */
 export const migrations: readonly Migration[] = [
@@ -22,4 +24,6 @@ export const migrations: readonly Migration[] = [
   reviews,
   taskVcs,
   reviewRounds,
+  learnings,
+  helpRequests,
 ];

@@ -95,6 +95,12 @@ beforeAll(async () => {
   };
   const [task, blocker, blocked] = [await addTask(), await addTask(), await addTask()];
   await rest(current.url, 'POST', `/api/tasks/${blocked}/block`, { blocker_id: blocker }, own);
+  const ask = async (task_id: string): Promise<string> => {
+    const input = { task_id, category: 'Decision', reason: 'r' };
+    return ((await rest(current.url, 'POST', '/api/help', input, own)).json as { id: string }).id;
+  };
+  const [asked, answered] = [await ask(await addTask()), await addTask()];
+  await rest(current.url, 'POST', `/api/help/${await ask(answered)}/respond`, { response: 'r' }, own);
   const reviewed = await addTask();
   await rest(current.url, 'POST', `/api/tasks/${reviewed}/start`, {}, own);
   const { json } = await rest(current.url, 'GET', `/api/tasks/${reviewed}`, undefined, own);
@@ -117,6 +123,10 @@ beforeAll(async () => {
     Work: { start: { workerId: 'w', kinds: ['waiting'], capacity: 1, leaseSec: 60 } },
     RegisterRepo: { path: repos.repo() },
     UnregisterRepo: { id: repo.id },
+    AddLearning: { taskId: task, content: 'c' },
+    RequestHelp: { taskId: task, category: 'Decision', reason: 'r', suggestedOptions: [] },
+    RespondToHelp: { id: asked, response: 'r' },
+    ResumeTask: { taskId: answered },
     CreateTask: { repoId: worked, kind: 'Task', description: 'd', blockedBy: [] },
     UpdateTask: { id: task, priority: 0 },
     DeleteTask: { id: task },

@@ -197,6 +197,25 @@ describe('answers of a running server are as documented', () => {
     await move('StartTask', other.id, 'start', 409);
     await move('SubmitTask', task.id, 'submit', 409);
     await move('SubmitTask', task.id, 'submit', 200, { allow_empty: true });
+    const learned = { content: 'c' };
+    await holds('LearningService_AddLearning', 201, call('POST', `/api/learnings/${task.id}`, learned));
+    await holds('LearningService_ListLearnings', 200, call('GET', `/api/learnings/${task.id}`));
+    await holds('LearningService_GetInheritedLearnings', 200, call('GET', `/api/learnings/${task.id}/inherited`));
+    const question = { task_id: task.id, category: 'Decision', reason: 'r', suggested_options: ['a', 'b'] };
+    const ask = (body: object, status = 201) =>
+      holds('HelpService_RequestHelp', status, call('POST', '/api/help', body));
+    const asked = (await ask({ ...question, deadline_sec: 3600, default_option: 0 })) as { id: string };
+    await ask(question, 409);
+    await holds('TaskService_GetTask', 200, call('GET', `/api/tasks/${task.id}`));
+    const resume = (status: number) =>
+      holds('HelpService_ResumeTask', status, call('POST', `/api/help/${task.id}/resume`));
+    await resume(409);
+    await holds('HelpService_GetActiveHelp', 200, call('GET', `/api/help/active/${task.id}`));
+    const chosen = { chosen_option: 1 };
+    await holds('HelpService_RespondToHelp', 200, call('POST', `/api/help/${asked.id}/respond`, chosen));
+    await resume(200);
+    await holds('HelpService_GetActiveHelp', 200, call('GET', `/api/help/active/${task.id}`));
+    await holds('HelpService_ListHelpRequests', 200, call('GET', `/api/help/${task.id}`));
     const round = async (verb: string, body: object, operation: string, status: number) => {
       const { json } = await call('GET', `/api/tasks/${task.id}/reviews/active`);
       const { id } = json as { id: string };

@@ -27,6 +27,11 @@ export interface TestAppOptions extends Partial<Pick<AppDeps, 'clock' | 'random'
   readonly logLevel?: LogLevel;
 }
 
+/** Servers that share a database share the work trees of tasks, too. */
+export function dataDirOf({ name }: TestDatabase): string {
+  return path.join(tmpdir(), `muster-${name}`);
+}
+
 /** A real server in this process, on a free port and a database of its own, stopped when the test has finished. */
 export async function startTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const app = await launchTestApp(options);
@@ -38,8 +43,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
 export async function launchTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const database = options.database ?? (await createTestDatabase());
   const logged: LogLine[] = [];
-  // Servers that share a database share the work trees of tasks, too.
-  const dataDir = path.join(tmpdir(), `muster-${database.name}`);
+  const dataDir = dataDirOf(database);
   const config = readSettings(serverSettings, {
     flags: {
       port: '0',

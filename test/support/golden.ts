@@ -65,6 +65,8 @@ const patterns: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ['task', /task_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['subtask', /sub_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['repo', /repo_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['learning', /lrn_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['help', /help_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['review', /rev_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['comment', /cmt_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['job', /job_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],

@@ -42,7 +42,7 @@ export interface RestTaskInContext {
   readonly gates: readonly unknown[];
   readonly vcs: RestVcs | null;
   readonly review: { readonly id: string; readonly status: string } | null;
-  readonly help_request: unknown;
+  readonly help_request: { readonly id: string; readonly status: string } | null;
   readonly session: unknown;
 }
 

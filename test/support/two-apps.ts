@@ -1,8 +1,6 @@
 import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { onTestFinished } from 'vitest';
-import { startTestApp, type TestApp, type TestAppOptions } from './app.js';
+import { dataDirOf, startTestApp, type TestApp, type TestAppOptions } from './app.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
 
 /** Servers that share a database, which outlives each of them. */
@@ -13,7 +11,7 @@ export async function startTestApps<const O extends readonly TestAppOptions[]>(
   // Registered first, so run last.
   onTestFinished(async () => {
     await database.drop();
-    await rm(path.join(tmpdir(), `muster-${database.name}`), { recursive: true, force: true, maxRetries: 3 });
+    await rm(dataDirOf(database), { recursive: true, force: true, maxRetries: 3 });
   });
   const apps: TestApp[] = [];
   for (const each of options) apps.push(await startTestApp({ ...each, database }));

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file muster/v1/help.proto.
  */
 export const file_muster_v1_help: GenFile = /*@__PURE__*/
-  fileDesc("ChRtdXN0ZXIvdjEvaGVscC5wcm90bxIJbXVzdGVyLnYxIqADCgtIZWxwUmVxdWVzdBIKCgJpZBgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhMKC2Zyb21fc3RhdHVzGAMgASgJEikKCGNhdGVnb3J5GAQgASgOMhcubXVzdGVyLnYxLkhlbHBDYXRlZ29yeRIOCgZyZWFzb24YBSABKAkSGQoRc3VnZ2VzdGVkX29wdGlvbnMYBiADKAkSJQoGc3RhdHVzGAcgASgOMhUubXVzdGVyLnYxLkhlbHBTdGF0dXMSFQoIcmVzcG9uc2UYCCABKAlIAIgBARIaCg1jaG9zZW5fb3B0aW9uGAkgASgFSAGIAQESLgoKY3JlYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMcmVzcG9uZGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXN1bWVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEILCglfcmVzcG9uc2VCEAoOX2Nob3Nlbl9vcHRpb24q9AEKDEhlbHBDYXRlZ29yeRIdChlIRUxQX0NBVEVHT1JZX1VOU1BFQ0lGSUVEEAASMgobSEVMUF9DQVRFR09SWV9DTEFSSUZJQ0FUSU9OEAEaEfq7GA1DbGFyaWZpY2F0aW9uEigKFkhFTFBfQ0FURUdPUllfREVDSVNJT04QAhoM+rsYCERlY2lzaW9uEjkKH0hFTFBfQ0FURUdPUllfVEVDSE5JQ0FMX0JMT0NLRVIQAxoU+rsYEFRlY2huaWNhbEJsb2NrZXISLAoYSEVMUF9DQVRFR09SWV9VTkVYUEVDVEVEEAQaDvq7GApVbmV4cGVjdGVkKssBCgpIZWxwU3RhdHVzEhsKF0hFTFBfU1RBVFVTX1VOU1BFQ0lGSUVEEAASJAoTSEVMUF9TVEFUVVNfUEVORElORxABGgv6uxgHUGVuZGluZxIoChVIRUxQX1NUQVRVU19SRVNQT05ERUQQAhoN+rsYCVJlc3BvbmRlZBImChRIRUxQX1NUQVRVU19SRVNPTFZFRBADGgz6uxgIUmVzb2x2ZWQSKAoVSEVMUF9TVEFUVVNfQ0FOQ0VMTEVEEAQaDfq7GAlDYW5jZWxsZWRiBnByb3RvMw", [file_google_protobuf_timestamp, file_muster_v1_options]);
+  fileDesc("ChRtdXN0ZXIvdjEvaGVscC5wcm90bxIJbXVzdGVyLnYxItIECgtIZWxwUmVxdWVzdBIKCgJpZBgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhMKC2Zyb21fc3RhdHVzGAMgASgJEikKCGNhdGVnb3J5GAQgASgOMhcubXVzdGVyLnYxLkhlbHBDYXRlZ29yeRIOCgZyZWFzb24YBSABKAkSGQoRc3VnZ2VzdGVkX29wdGlvbnMYBiADKAkSJQoGc3RhdHVzGAcgASgOMhUubXVzdGVyLnYxLkhlbHBTdGF0dXMSFQoIcmVzcG9uc2UYCCABKAlIAIgBARIaCg1jaG9zZW5fb3B0aW9uGAkgASgFSAGIAQESLgoKY3JlYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMcmVzcG9uZGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXN1bWVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWFkbGluZV9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHQoQZGVmYXVsdF9yZXNwb25zZRgOIAEoCUgCiAEBEhsKDmRlZmF1bHRfb3B0aW9uGA8gASgFSAOIAQESGwoTYW5zd2VyZWRfYnlfZGVmYXVsdBgQIAEoCEILCglfcmVzcG9uc2VCEAoOX2Nob3Nlbl9vcHRpb25CEwoRX2RlZmF1bHRfcmVzcG9uc2VCEQoPX2RlZmF1bHRfb3B0aW9uKvQBCgxIZWxwQ2F0ZWdvcnkSHQoZSEVMUF9DQVRFR09SWV9VTlNQRUNJRklFRBAAEjIKG0hFTFBfQ0FURUdPUllfQ0xBUklGSUNBVElPThABGhH6uxgNQ2xhcmlmaWNhdGlvbhIoChZIRUxQX0NBVEVHT1JZX0RFQ0lTSU9OEAIaDPq7GAhEZWNpc2lvbhI5Ch9IRUxQX0NBVEVHT1JZX1RFQ0hOSUNBTF9CTE9DS0VSEAMaFPq7GBBUZWNobmljYWxCbG9ja2VyEiwKGEhFTFBfQ0FURUdPUllfVU5FWFBFQ1RFRBAEGg76uxgKVW5leHBlY3RlZCrLAQoKSGVscFN0YXR1cxIbChdIRUxQX1NUQVRVU19VTlNQRUNJRklFRBAAEiQKE0hFTFBfU1RBVFVTX1BFTkRJTkcQARoL+rsYB1BlbmRpbmcSKAoVSEVMUF9TVEFUVVNfUkVTUE9OREVEEAIaDfq7GAlSZXNwb25kZWQSJgoUSEVMUF9TVEFUVVNfUkVTT0xWRUQQAxoM+rsYCFJlc29sdmVkEigKFUhFTFBfU1RBVFVTX0NBTkNFTExFRBAEGg36uxgJQ2FuY2VsbGVkYgZwcm90bzM", [file_google_protobuf_timestamp, file_muster_v1_options]);
 
 /**
  * What the doer of a task asks a human.
@@ -66,7 +66,7 @@ export type HelpRequest = Message<"muster.v1.HelpRequest"> & {
   response?: string | undefined;
 
   /**
-   * The index of a suggested option.
+   * The index of a suggested option, from 0.
    *
    * @generated from field: optional int32 chosen_option = 9;
    */
@@ -86,6 +86,30 @@ export type HelpRequest = Message<"muster.v1.HelpRequest"> & {
    * @generated from field: google.protobuf.Timestamp resumed_at = 12;
    */
   resumedAt?: Timestamp | undefined;
+
+  /**
+   * When it is answered by its default, unless somebody has answered before.
+   *
+   * @generated from field: google.protobuf.Timestamp deadline_at = 13;
+   */
+  deadlineAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: optional string default_response = 14;
+   */
+  defaultResponse?: string | undefined;
+
+  /**
+   * @generated from field: optional int32 default_option = 15;
+   */
+  defaultOption?: number | undefined;
+
+  /**
+   * Whether it was answered by its default.
+   *
+   * @generated from field: bool answered_by_default = 16;
+   */
+  answeredByDefault: boolean;
 };
 
 /**
@@ -162,7 +186,7 @@ export enum HelpStatus {
   RESOLVED = 3,
 
   /**
-   * The task has been cancelled. Final.
+   * The task has been cancelled, completed, or set to another status meanwhile. Final.
    *
    * @generated from enum value: HELP_STATUS_CANCELLED = 4;
    */

@@ -2,20 +2,22 @@
 // @generated from file muster/v1/learnings.proto (package muster.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_muster_v1_options } from "./options_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file muster/v1/learnings.proto.
  */
 export const file_muster_v1_learnings: GenFile = /*@__PURE__*/
-  fileDesc("ChltdXN0ZXIvdjEvbGVhcm5pbmdzLnByb3RvEgltdXN0ZXIudjEimAEKCExlYXJuaW5nEgoKAmlkGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSDwoHY29udGVudBgDIAEoCRIbCg5zb3VyY2VfdGFza19pZBgEIAEoCUgAiAEBEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhEKD19zb3VyY2VfdGFza19pZGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChltdXN0ZXIvdjEvbGVhcm5pbmdzLnByb3RvEgltdXN0ZXIudjEimAEKCExlYXJuaW5nEgoKAmlkGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSDwoHY29udGVudBgDIAEoCRIbCg5zb3VyY2VfdGFza19pZBgEIAEoCUgAiAEBEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhEKD19zb3VyY2VfdGFza19pZCKDAQoSSW5oZXJpdGVkTGVhcm5pbmdzEiAKA293bhgBIAMoCzITLm11c3Rlci52MS5MZWFybmluZxIjCgZwYXJlbnQYAiADKAsyEy5tdXN0ZXIudjEuTGVhcm5pbmcSJgoJbWlsZXN0b25lGAMgAygLMhMubXVzdGVyLnYxLkxlYXJuaW5nIjYKEkFkZExlYXJuaW5nUmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEg8KB2NvbnRlbnQYAiABKAkiPAoTQWRkTGVhcm5pbmdSZXNwb25zZRIlCghsZWFybmluZxgBIAEoCzITLm11c3Rlci52MS5MZWFybmluZyJlChRMaXN0TGVhcm5pbmdzUmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEhIKBWxpbWl0GAIgASgFSACIAQESEwoGY3Vyc29yGAMgASgJSAGIAQFCCAoGX2xpbWl0QgkKB19jdXJzb3IiaQoVTGlzdExlYXJuaW5nc1Jlc3BvbnNlEiYKCWxlYXJuaW5ncxgBIAMoCzITLm11c3Rlci52MS5MZWFybmluZxIYCgtuZXh0X2N1cnNvchgCIAEoCUgAiAEBQg4KDF9uZXh0X2N1cnNvciIvChxHZXRJbmhlcml0ZWRMZWFybmluZ3NSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkiUQodR2V0SW5oZXJpdGVkTGVhcm5pbmdzUmVzcG9uc2USMAoJbGVhcm5pbmdzGAEgASgLMh0ubXVzdGVyLnYxLkluaGVyaXRlZExlYXJuaW5nczKTBAoPTGVhcm5pbmdTZXJ2aWNlEq8BCgtBZGRMZWFybmluZxIdLm11c3Rlci52MS5BZGRMZWFybmluZ1JlcXVlc3QaHi5tdXN0ZXIudjEuQWRkTGVhcm5pbmdSZXNwb25zZSJhqrsYD2xlYXJuaW5ncy53cml0ZbK7GB0IyQESGC9hcGkvbGVhcm5pbmdzL3t0YXNrX2lkfYLT5JMCJzoBKmIIbGVhcm5pbmciGC9hcGkvbGVhcm5pbmdzL3t0YXNrX2lkfRKUAQoNTGlzdExlYXJuaW5ncxIfLm11c3Rlci52MS5MaXN0TGVhcm5pbmdzUmVxdWVzdBogLm11c3Rlci52MS5MaXN0TGVhcm5pbmdzUmVzcG9uc2UiQJACAaq7GA5sZWFybmluZ3MucmVhZILT5JMCJWIJbGVhcm5pbmdzEhgvYXBpL2xlYXJuaW5ncy97dGFza19pZH0StgEKFUdldEluaGVyaXRlZExlYXJuaW5ncxInLm11c3Rlci52MS5HZXRJbmhlcml0ZWRMZWFybmluZ3NSZXF1ZXN0GigubXVzdGVyLnYxLkdldEluaGVyaXRlZExlYXJuaW5nc1Jlc3BvbnNlIkqQAgGquxgObGVhcm5pbmdzLnJlYWSC0+STAi9iCWxlYXJuaW5ncxIiL2FwaS9sZWFybmluZ3Mve3Rhc2tfaWR9L2luaGVyaXRlZGIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_options]);
 
 /**
- * What somebody has learned on a task, for those who come after.
+ * What somebody has learned on a task.
  *
  * @generated from message muster.v1.Learning
  */
@@ -28,6 +30,8 @@ export type Learning = Message<"muster.v1.Learning"> & {
   id: string;
 
   /**
+   * The task that has it.
+   *
    * @generated from field: string task_id = 2;
    */
   taskId: string;
@@ -38,13 +42,15 @@ export type Learning = Message<"muster.v1.Learning"> & {
   content: string;
 
   /**
-   * The task that it was learned on first, where it has come up from below.
+   * The task that it was learned on first, where it has come up from below. That one may be deleted by now.
    *
    * @generated from field: optional string source_task_id = 4;
    */
   sourceTaskId?: string | undefined;
 
   /**
+   * When this task got it.
+   *
    * @generated from field: google.protobuf.Timestamp created_at = 5;
    */
   createdAt?: Timestamp | undefined;
@@ -56,4 +62,208 @@ export type Learning = Message<"muster.v1.Learning"> & {
  */
 export const LearningSchema: GenMessage<Learning> = /*@__PURE__*/
   messageDesc(file_muster_v1_learnings, 0);
+
+/**
+ * What was learned on a task and above it, each oldest first: at most the newest 100.
+ *
+ * @generated from message muster.v1.InheritedLearnings
+ */
+export type InheritedLearnings = Message<"muster.v1.InheritedLearnings"> & {
+  /**
+   * @generated from field: repeated muster.v1.Learning own = 1;
+   */
+  own: Learning[];
+
+  /**
+   * Of its parent, unless that is its Milestone.
+   *
+   * @generated from field: repeated muster.v1.Learning parent = 2;
+   */
+  parent: Learning[];
+
+  /**
+   * @generated from field: repeated muster.v1.Learning milestone = 3;
+   */
+  milestone: Learning[];
+};
+
+/**
+ * Describes the message muster.v1.InheritedLearnings.
+ * Use `create(InheritedLearningsSchema)` to create a new message.
+ */
+export const InheritedLearningsSchema: GenMessage<InheritedLearnings> = /*@__PURE__*/
+  messageDesc(file_muster_v1_learnings, 1);
+
+/**
+ * @generated from message muster.v1.AddLearningRequest
+ */
+export type AddLearningRequest = Message<"muster.v1.AddLearningRequest"> & {
+  /**
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * At most 8 KiB.
+   *
+   * @generated from field: string content = 2;
+   */
+  content: string;
+};
+
+/**
+ * Describes the message muster.v1.AddLearningRequest.
+ * Use `create(AddLearningRequestSchema)` to create a new message.
+ */
+export const AddLearningRequestSchema: GenMessage<AddLearningRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_learnings, 2);
+
+/**
+ * @generated from message muster.v1.AddLearningResponse
+ */
+export type AddLearningResponse = Message<"muster.v1.AddLearningResponse"> & {
+  /**
+   * @generated from field: muster.v1.Learning learning = 1;
+   */
+  learning?: Learning | undefined;
+};
+
+/**
+ * Describes the message muster.v1.AddLearningResponse.
+ * Use `create(AddLearningResponseSchema)` to create a new message.
+ */
+export const AddLearningResponseSchema: GenMessage<AddLearningResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_learnings, 3);
+
+/**
+ * @generated from message muster.v1.ListLearningsRequest
+ */
+export type ListLearningsRequest = Message<"muster.v1.ListLearningsRequest"> & {
+  /**
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * 1 to 500, default 50.
+   *
+   * @generated from field: optional int32 limit = 2;
+   */
+  limit?: number | undefined;
+
+  /**
+   * Where the page before ended: its next_cursor.
+   *
+   * @generated from field: optional string cursor = 3;
+   */
+  cursor?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ListLearningsRequest.
+ * Use `create(ListLearningsRequestSchema)` to create a new message.
+ */
+export const ListLearningsRequestSchema: GenMessage<ListLearningsRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_learnings, 4);
+
+/**
+ * @generated from message muster.v1.ListLearningsResponse
+ */
+export type ListLearningsResponse = Message<"muster.v1.ListLearningsResponse"> & {
+  /**
+   * @generated from field: repeated muster.v1.Learning learnings = 1;
+   */
+  learnings: Learning[];
+
+  /**
+   * Where the next page begins; unset on the last page. REST puts it into the Link header.
+   *
+   * @generated from field: optional string next_cursor = 2;
+   */
+  nextCursor?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ListLearningsResponse.
+ * Use `create(ListLearningsResponseSchema)` to create a new message.
+ */
+export const ListLearningsResponseSchema: GenMessage<ListLearningsResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_learnings, 5);
+
+/**
+ * @generated from message muster.v1.GetInheritedLearningsRequest
+ */
+export type GetInheritedLearningsRequest = Message<"muster.v1.GetInheritedLearningsRequest"> & {
+  /**
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+};
+
+/**
+ * Describes the message muster.v1.GetInheritedLearningsRequest.
+ * Use `create(GetInheritedLearningsRequestSchema)` to create a new message.
+ */
+export const GetInheritedLearningsRequestSchema: GenMessage<GetInheritedLearningsRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_learnings, 6);
+
+/**
+ * @generated from message muster.v1.GetInheritedLearningsResponse
+ */
+export type GetInheritedLearningsResponse = Message<"muster.v1.GetInheritedLearningsResponse"> & {
+  /**
+   * @generated from field: muster.v1.InheritedLearnings learnings = 1;
+   */
+  learnings?: InheritedLearnings | undefined;
+};
+
+/**
+ * Describes the message muster.v1.GetInheritedLearningsResponse.
+ * Use `create(GetInheritedLearningsResponseSchema)` to create a new message.
+ */
+export const GetInheritedLearningsResponseSchema: GenMessage<GetInheritedLearningsResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_learnings, 7);
+
+/**
+ * What was learned on tasks, for those who come after. When a task is completed, its learnings are copied to its parent, and from
+ * there, when that is completed, to the milestone; each knows the task that it was learned on first.
+ *
+ * Agents need the capability `learnings.write`, and add to the task that theirs is for.
+ *
+ * @generated from service muster.v1.LearningService
+ */
+export const LearningService: GenService<{
+  /**
+   * Adds a learning to a task, in whatever status that is. One of a Completed task is copied to the parent at once. `too_large` for
+   * more than 8 KiB.
+   *
+   * @generated from rpc muster.v1.LearningService.AddLearning
+   */
+  addLearning: {
+    methodKind: "unary";
+    input: typeof AddLearningRequestSchema;
+    output: typeof AddLearningResponseSchema;
+  },
+  /**
+   * Lists the learnings of a task, those included that have come up from below, oldest first, one page at a time.
+   *
+   * @generated from rpc muster.v1.LearningService.ListLearnings
+   */
+  listLearnings: {
+    methodKind: "unary";
+    input: typeof ListLearningsRequestSchema;
+    output: typeof ListLearningsResponseSchema;
+  },
+  /**
+   * Reads what was learned on a task and above it: of each the newest 100, oldest first. ListLearnings has all.
+   *
+   * @generated from rpc muster.v1.LearningService.GetInheritedLearnings
+   */
+  getInheritedLearnings: {
+    methodKind: "unary";
+    input: typeof GetInheritedLearningsRequestSchema;
+    output: typeof GetInheritedLearningsResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_muster_v1_learnings, 0);
 

@@ -11,7 +11,7 @@ import type { Gate } from "./gates_pb.js";
 import { file_muster_v1_gates } from "./gates_pb.js";
 import type { HelpRequest } from "./help_pb.js";
 import { file_muster_v1_help } from "./help_pb.js";
-import type { Learning } from "./learnings_pb.js";
+import type { InheritedLearnings } from "./learnings_pb.js";
 import { file_muster_v1_learnings } from "./learnings_pb.js";
 import { file_muster_v1_options } from "./options_pb.js";
 import type { Review } from "./reviews_pb.js";
@@ -26,7 +26,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file muster/v1/tasks.proto.
  */
 export const file_muster_v1_tasks: GenFile = /*@__PURE__*/
-  fileDesc("ChVtdXN0ZXIvdjEvdGFza3MucHJvdG8SCW11c3Rlci52MSLuAwoEVGFzaxIKCgJpZBgBIAEoCRIPCgdyZXBvX2lkGAIgASgJEhYKCXBhcmVudF9pZBgDIAEoCUgAiAEBEiEKBGtpbmQYBCABKA4yEy5tdXN0ZXIudjEuVGFza0tpbmQSEwoLZGVzY3JpcHRpb24YBSABKAkSFAoHY29udGV4dBgGIAEoCUgBiAEBEhAKCHByaW9yaXR5GAcgASgFEiUKBnN0YXR1cxgIIAEoDjIVLm11c3Rlci52MS5UYXNrU3RhdHVzEhIKCmJsb2NrZWRfYnkYCSADKAkSDgoGYmxvY2tzGAogAygJEhsKE2VmZmVjdGl2ZWx5X2Jsb2NrZWQYCyABKAgSDQoFZGVwdGgYDCABKAUSLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIMCgpfcGFyZW50X2lkQgoKCF9jb250ZXh0Im0KC1Rhc2tDb250ZXh0EhAKA293bhgBIAEoCUgAiAEBEhMKBnBhcmVudBgCIAEoCUgBiAEBEhYKCW1pbGVzdG9uZRgDIAEoCUgCiAEBQgYKBF9vd25CCQoHX3BhcmVudEIMCgpfbWlsZXN0b25lIoMBChJJbmhlcml0ZWRMZWFybmluZ3MSIAoDb3duGAEgAygLMhMubXVzdGVyLnYxLkxlYXJuaW5nEiMKBnBhcmVudBgCIAMoCzITLm11c3Rlci52MS5MZWFybmluZxImCgltaWxlc3RvbmUYAyADKAsyEy5tdXN0ZXIudjEuTGVhcm5pbmciwgIKD1Rhc2tXaXRoQ29udGV4dBIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2sSJwoHY29udGV4dBgCIAEoCzIWLm11c3Rlci52MS5UYXNrQ29udGV4dBIwCglsZWFybmluZ3MYAyABKAsyHS5tdXN0ZXIudjEuSW5oZXJpdGVkTGVhcm5pbmdzEh4KBWdhdGVzGAQgAygLMg8ubXVzdGVyLnYxLkdhdGUSHwoDdmNzGAUgASgLMhIubXVzdGVyLnYxLlRhc2tWY3MSIQoGcmV2aWV3GAYgASgLMhEubXVzdGVyLnYxLlJldmlldxIsCgxoZWxwX3JlcXVlc3QYByABKAsyFi5tdXN0ZXIudjEuSGVscFJlcXVlc3QSIwoHc2Vzc2lvbhgIIAEoCzISLm11c3Rlci52MS5TZXNzaW9uIlAKCFRhc2tUcmVlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzaxIlCghjaGlsZHJlbhgCIAMoCzITLm11c3Rlci52MS5UYXNrVHJlZSKjAQoMVGFza1Byb2dyZXNzEg0KBXRvdGFsGAEgASgDEhEKCWNvbXBsZXRlZBgCIAEoAxIRCgljYW5jZWxsZWQYAyABKAMSDQoFcmVhZHkYBCABKAMSDwoHYmxvY2tlZBgFIAEoAxITCgtpbl9wcm9ncmVzcxgGIAEoAxIRCglpbl9yZXZpZXcYByABKAMSFgoOYXdhaXRpbmdfaHVtYW4YCCABKAMi3AEKEUNyZWF0ZVRhc2tSZXF1ZXN0Eg8KB3JlcG9faWQYASABKAkSIQoEa2luZBgCIAEoDjITLm11c3Rlci52MS5UYXNrS2luZBITCgtkZXNjcmlwdGlvbhgDIAEoCRIWCglwYXJlbnRfaWQYBCABKAlIAIgBARIUCgdjb250ZXh0GAUgASgJSAGIAQESFQoIcHJpb3JpdHkYBiABKAVIAogBARISCgpibG9ja2VkX2J5GAcgAygJQgwKCl9wYXJlbnRfaWRCCgoIX2NvbnRleHRCCwoJX3ByaW9yaXR5IjMKEkNyZWF0ZVRhc2tSZXNwb25zZRIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2siHAoOR2V0VGFza1JlcXVlc3QSCgoCaWQYASABKAkiOwoPR2V0VGFza1Jlc3BvbnNlEigKBHRhc2sYASABKAsyGi5tdXN0ZXIudjEuVGFza1dpdGhDb250ZXh0IqQCChBMaXN0VGFza3NSZXF1ZXN0EhQKB3JlcG9faWQYASABKAlIAIgBARIWCglwYXJlbnRfaWQYAiABKAlIAYgBARIhCgRraW5kGAMgAygOMhMubXVzdGVyLnYxLlRhc2tLaW5kEiUKBnN0YXR1cxgEIAMoDjIVLm11c3Rlci52MS5UYXNrU3RhdHVzEhIKBXJlYWR5GAUgASgISAKIAQESFQoIYXJjaGl2ZWQYBiABKAhIA4gBARISCgVsaW1pdBgHIAEoBUgEiAEBEhMKBmN1cnNvchgIIAEoCUgFiAEBQgoKCF9yZXBvX2lkQgwKCl9wYXJlbnRfaWRCCAoGX3JlYWR5QgsKCV9hcmNoaXZlZEIICgZfbGltaXRCCQoHX2N1cnNvciJdChFMaXN0VGFza3NSZXNwb25zZRIeCgV0YXNrcxgBIAMoCzIPLm11c3Rlci52MS5UYXNrEhgKC25leHRfY3Vyc29yGAIgASgJSACIAQFCDgoMX25leHRfY3Vyc29yIo8BChFVcGRhdGVUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCRIYCgtkZXNjcmlwdGlvbhgCIAEoCUgAiAEBEhQKB2NvbnRleHQYAyABKAlIAYgBARIVCghwcmlvcml0eRgEIAEoBUgCiAEBQg4KDF9kZXNjcmlwdGlvbkIKCghfY29udGV4dEILCglfcHJpb3JpdHkiMwoSVXBkYXRlVGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzayIfChFEZWxldGVUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCSIgChJEZWxldGVUYXNrUmVzcG9uc2USCgoCb2sYASABKAgiOgoQU3RhcnRUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCRIRCgRiYXNlGAIgASgJSACIAQFCBwoFX2Jhc2UiMgoRU3RhcnRUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrImsKEVN1Ym1pdFRhc2tSZXF1ZXN0EgoKAmlkGAEgASgJEhQKB21lc3NhZ2UYAiABKAlIAIgBARIYCgthbGxvd19lbXB0eRgDIAEoCEgBiAEBQgoKCF9tZXNzYWdlQg4KDF9hbGxvd19lbXB0eSIzChJTdWJtaXRUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrImQKFENsYWltTmV4dFRhc2tSZXF1ZXN0EhQKB3JlcG9faWQYASABKAlIAIgBARIZCgxtaWxlc3RvbmVfaWQYAiABKAlIAYgBAUIKCghfcmVwb19pZEIPCg1fbWlsZXN0b25lX2lkIk8KFUNsYWltTmV4dFRhc2tSZXNwb25zZRItCgR0YXNrGAEgASgLMhoubXVzdGVyLnYxLlRhc2tXaXRoQ29udGV4dEgAiAEBQgcKBV90YXNrIh8KEUNhbmNlbFRhc2tSZXF1ZXN0EgoKAmlkGAEgASgJIjMKEkNhbmNlbFRhc2tSZXNwb25zZRIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2siJgoYRm9yY2VDb21wbGV0ZVRhc2tSZXF1ZXN0EgoKAmlkGAEgASgJIjoKGUZvcmNlQ29tcGxldGVUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrIkkKFFNldFRhc2tTdGF0dXNSZXF1ZXN0EgoKAmlkGAEgASgJEiUKBnN0YXR1cxgCIAEoDjIVLm11c3Rlci52MS5UYXNrU3RhdHVzIjYKFVNldFRhc2tTdGF0dXNSZXNwb25zZRIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2siMgoQQmxvY2tUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCRISCgpibG9ja2VyX2lkGAIgASgJIh8KEUJsb2NrVGFza1Jlc3BvbnNlEgoKAm9rGAEgASgIIjQKElVuYmxvY2tUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCRISCgpibG9ja2VyX2lkGAIgASgJIiEKE1VuYmxvY2tUYXNrUmVzcG9uc2USCgoCb2sYASABKAgiWAoSR2V0VGFza1RyZWVSZXF1ZXN0EhQKB3Jvb3RfaWQYASABKAlIAIgBARIUCgdyZXBvX2lkGAIgASgJSAGIAQFCCgoIX3Jvb3RfaWRCCgoIX3JlcG9faWQiOQoTR2V0VGFza1RyZWVSZXNwb25zZRIiCgV0cmVlcxgBIAMoCzITLm11c3Rlci52MS5UYXNrVHJlZSJcChZHZXRUYXNrUHJvZ3Jlc3NSZXF1ZXN0EhQKB3JlcG9faWQYASABKAlIAIgBARIUCgdyb290X2lkGAIgASgJSAGIAQFCCgoIX3JlcG9faWRCCgoIX3Jvb3RfaWQiRAoXR2V0VGFza1Byb2dyZXNzUmVzcG9uc2USKQoIcHJvZ3Jlc3MYASABKAsyFy5tdXN0ZXIudjEuVGFza1Byb2dyZXNzImcKF0dldE5leHRSZWFkeVRhc2tSZXF1ZXN0EhQKB3JlcG9faWQYASABKAlIAIgBARIZCgxtaWxlc3RvbmVfaWQYAiABKAlIAYgBAUIKCghfcmVwb19pZEIPCg1fbWlsZXN0b25lX2lkIlIKGEdldE5leHRSZWFkeVRhc2tSZXNwb25zZRItCgR0YXNrGAEgASgLMhoubXVzdGVyLnYxLlRhc2tXaXRoQ29udGV4dEgAiAEBQgcKBV90YXNrKo8BCghUYXNrS2luZBIZChVUQVNLX0tJTkRfVU5TUEVDSUZJRUQQABImChNUQVNLX0tJTkRfTUlMRVNUT05FEAEaDfq7GAlNaWxlc3RvbmUSHAoOVEFTS19LSU5EX1RBU0sQAhoI+rsYBFRhc2sSIgoRVEFTS19LSU5EX1NVQlRBU0sQAxoL+rsYB1N1YnRhc2sqrAIKClRhc2tTdGF0dXMSGwoXVEFTS19TVEFUVVNfVU5TUEVDSUZJRUQQABIkChNUQVNLX1NUQVRVU19QRU5ESU5HEAEaC/q7GAdQZW5kaW5nEisKF1RBU0tfU1RBVFVTX0lOX1BST0dSRVNTEAIaDvq7GApJblByb2dyZXNzEicKFVRBU0tfU1RBVFVTX0lOX1JFVklFVxADGgz6uxgISW5SZXZpZXcSMQoaVEFTS19TVEFUVVNfQVdBSVRJTkdfSFVNQU4QBBoR+rsYDUF3YWl0aW5nSHVtYW4SKAoVVEFTS19TVEFUVVNfQ09NUExFVEVEEAUaDfq7GAlDb21wbGV0ZWQSKAoVVEFTS19TVEFUVVNfQ0FOQ0VMTEVEEAYaDfq7GAlDYW5jZWxsZWQy6RAKC1Rhc2tTZXJ2aWNlEo8BCgpDcmVhdGVUYXNrEhwubXVzdGVyLnYxLkNyZWF0ZVRhc2tSZXF1ZXN0Gh0ubXVzdGVyLnYxLkNyZWF0ZVRhc2tSZXNwb25zZSJEqrsYDXRhc2tzLmV4ZWN1dGWyuxgUCMkBEg8vYXBpL3Rhc2tzL3tpZH2C0+STAhU6ASpiBHRhc2siCi9hcGkvdGFza3MScAoHR2V0VGFzaxIZLm11c3Rlci52MS5HZXRUYXNrUmVxdWVzdBoaLm11c3Rlci52MS5HZXRUYXNrUmVzcG9uc2UiLpACAaq7GAp0YXNrcy5yZWFkgtPkkwIXYgR0YXNrEg8vYXBpL3Rhc2tzL3tpZH0ScgoJTGlzdFRhc2tzEhsubXVzdGVyLnYxLkxpc3RUYXNrc1JlcXVlc3QaHC5tdXN0ZXIudjEuTGlzdFRhc2tzUmVzcG9uc2UiKpACAaq7GAp0YXNrcy5yZWFkgtPkkwITYgV0YXNrcxIKL2FwaS90YXNrcxJ6CgpVcGRhdGVUYXNrEhwubXVzdGVyLnYxLlVwZGF0ZVRhc2tSZXF1ZXN0Gh0ubXVzdGVyLnYxLlVwZGF0ZVRhc2tSZXNwb25zZSIvqrsYC3Rhc2tzLndyaXRlgtPkkwIaOgEqYgR0YXNrMg8vYXBpL3Rhc2tzL3tpZH0ScgoKRGVsZXRlVGFzaxIcLm11c3Rlci52MS5EZWxldGVUYXNrUmVxdWVzdBodLm11c3Rlci52MS5EZWxldGVUYXNrUmVzcG9uc2UiJ6q7GAx0YXNrcy5tYW5hZ2WC0+STAhEqDy9hcGkvdGFza3Mve2lkfRJ/CglTdGFydFRhc2sSGy5tdXN0ZXIudjEuU3RhcnRUYXNrUmVxdWVzdBocLm11c3Rlci52MS5TdGFydFRhc2tSZXNwb25zZSI3qrsYDXRhc2tzLmV4ZWN1dGWC0+STAiA6ASpiBHRhc2siFS9hcGkvdGFza3Mve2lkfS9zdGFydBKDAQoKU3VibWl0VGFzaxIcLm11c3Rlci52MS5TdWJtaXRUYXNrUmVxdWVzdBodLm11c3Rlci52MS5TdWJtaXRUYXNrUmVzcG9uc2UiOKq7GA10YXNrcy5leGVjdXRlgtPkkwIhOgEqYgR0YXNrIhYvYXBpL3Rhc2tzL3tpZH0vc3VibWl0EosBCg1DbGFpbU5leHRUYXNrEh8ubXVzdGVyLnYxLkNsYWltTmV4dFRhc2tSZXF1ZXN0GiAubXVzdGVyLnYxLkNsYWltTmV4dFRhc2tSZXNwb25zZSI3qrsYDXRhc2tzLmV4ZWN1dGWC0+STAiA6ASpiBHRhc2siFS9hcGkvdGFza3MvY2xhaW0tbmV4dBKDAQoKQ2FuY2VsVGFzaxIcLm11c3Rlci52MS5DYW5jZWxUYXNrUmVxdWVzdBodLm11c3Rlci52MS5DYW5jZWxUYXNrUmVzcG9uc2UiOKq7GA10YXNrcy5leGVjdXRlgtPkkwIhOgEqYgR0YXNrIhYvYXBpL3Rhc2tzL3tpZH0vY2FuY2VsEp8BChFGb3JjZUNvbXBsZXRlVGFzaxIjLm11c3Rlci52MS5Gb3JjZUNvbXBsZXRlVGFza1JlcXVlc3QaJC5tdXN0ZXIudjEuRm9yY2VDb21wbGV0ZVRhc2tSZXNwb25zZSI/qrsYDHRhc2tzLm1hbmFnZYLT5JMCKToBKmIEdGFzayIeL2FwaS90YXNrcy97aWR9L2ZvcmNlLWNvbXBsZXRlEo8BCg1TZXRUYXNrU3RhdHVzEh8ubXVzdGVyLnYxLlNldFRhc2tTdGF0dXNSZXF1ZXN0GiAubXVzdGVyLnYxLlNldFRhc2tTdGF0dXNSZXNwb25zZSI7qrsYDHRhc2tzLm1hbmFnZYLT5JMCJToBKmIEdGFzayIaL2FwaS90YXNrcy97aWR9L3NldC1zdGF0dXMSeQoJQmxvY2tUYXNrEhsubXVzdGVyLnYxLkJsb2NrVGFza1JlcXVlc3QaHC5tdXN0ZXIudjEuQmxvY2tUYXNrUmVzcG9uc2UiMaq7GA10YXNrcy5leGVjdXRlgtPkkwIaOgEqIhUvYXBpL3Rhc2tzL3tpZH0vYmxvY2sSgQEKC1VuYmxvY2tUYXNrEh0ubXVzdGVyLnYxLlVuYmxvY2tUYXNrUmVxdWVzdBoeLm11c3Rlci52MS5VbmJsb2NrVGFza1Jlc3BvbnNlIjOquxgNdGFza3MuZXhlY3V0ZYLT5JMCHDoBKiIXL2FwaS90YXNrcy97aWR9L3VuYmxvY2sSfQoLR2V0VGFza1RyZWUSHS5tdXN0ZXIudjEuR2V0VGFza1RyZWVSZXF1ZXN0Gh4ubXVzdGVyLnYxLkdldFRhc2tUcmVlUmVzcG9uc2UiL5ACAaq7GAp0YXNrcy5yZWFkgtPkkwIYYgV0cmVlcxIPL2FwaS90YXNrcy90cmVlEpABCg9HZXRUYXNrUHJvZ3Jlc3MSIS5tdXN0ZXIudjEuR2V0VGFza1Byb2dyZXNzUmVxdWVzdBoiLm11c3Rlci52MS5HZXRUYXNrUHJvZ3Jlc3NSZXNwb25zZSI2kAIBqrsYCnRhc2tzLnJlYWSC0+STAh9iCHByb2dyZXNzEhMvYXBpL3Rhc2tzL3Byb2dyZXNzEpEBChBHZXROZXh0UmVhZHlUYXNrEiIubXVzdGVyLnYxLkdldE5leHRSZWFkeVRhc2tSZXF1ZXN0GiMubXVzdGVyLnYxLkdldE5leHRSZWFkeVRhc2tSZXNwb25zZSI0kAIBqrsYCnRhc2tzLnJlYWSC0+STAh1iBHRhc2sSFS9hcGkvdGFza3MvbmV4dC1yZWFkeWIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_gates, file_muster_v1_help, file_muster_v1_learnings, file_muster_v1_options, file_muster_v1_reviews, file_muster_v1_sessions, file_muster_v1_vcs]);
+  fileDesc("ChVtdXN0ZXIvdjEvdGFza3MucHJvdG8SCW11c3Rlci52MSLuAwoEVGFzaxIKCgJpZBgBIAEoCRIPCgdyZXBvX2lkGAIgASgJEhYKCXBhcmVudF9pZBgDIAEoCUgAiAEBEiEKBGtpbmQYBCABKA4yEy5tdXN0ZXIudjEuVGFza0tpbmQSEwoLZGVzY3JpcHRpb24YBSABKAkSFAoHY29udGV4dBgGIAEoCUgBiAEBEhAKCHByaW9yaXR5GAcgASgFEiUKBnN0YXR1cxgIIAEoDjIVLm11c3Rlci52MS5UYXNrU3RhdHVzEhIKCmJsb2NrZWRfYnkYCSADKAkSDgoGYmxvY2tzGAogAygJEhsKE2VmZmVjdGl2ZWx5X2Jsb2NrZWQYCyABKAgSDQoFZGVwdGgYDCABKAUSLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIMCgpfcGFyZW50X2lkQgoKCF9jb250ZXh0Im0KC1Rhc2tDb250ZXh0EhAKA293bhgBIAEoCUgAiAEBEhMKBnBhcmVudBgCIAEoCUgBiAEBEhYKCW1pbGVzdG9uZRgDIAEoCUgCiAEBQgYKBF9vd25CCQoHX3BhcmVudEIMCgpfbWlsZXN0b25lIsICCg9UYXNrV2l0aENvbnRleHQSHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrEicKB2NvbnRleHQYAiABKAsyFi5tdXN0ZXIudjEuVGFza0NvbnRleHQSMAoJbGVhcm5pbmdzGAMgASgLMh0ubXVzdGVyLnYxLkluaGVyaXRlZExlYXJuaW5ncxIeCgVnYXRlcxgEIAMoCzIPLm11c3Rlci52MS5HYXRlEh8KA3ZjcxgFIAEoCzISLm11c3Rlci52MS5UYXNrVmNzEiEKBnJldmlldxgGIAEoCzIRLm11c3Rlci52MS5SZXZpZXcSLAoMaGVscF9yZXF1ZXN0GAcgASgLMhYubXVzdGVyLnYxLkhlbHBSZXF1ZXN0EiMKB3Nlc3Npb24YCCABKAsyEi5tdXN0ZXIudjEuU2Vzc2lvbiJQCghUYXNrVHJlZRIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2sSJQoIY2hpbGRyZW4YAiADKAsyEy5tdXN0ZXIudjEuVGFza1RyZWUiowEKDFRhc2tQcm9ncmVzcxINCgV0b3RhbBgBIAEoAxIRCgljb21wbGV0ZWQYAiABKAMSEQoJY2FuY2VsbGVkGAMgASgDEg0KBXJlYWR5GAQgASgDEg8KB2Jsb2NrZWQYBSABKAMSEwoLaW5fcHJvZ3Jlc3MYBiABKAMSEQoJaW5fcmV2aWV3GAcgASgDEhYKDmF3YWl0aW5nX2h1bWFuGAggASgDItwBChFDcmVhdGVUYXNrUmVxdWVzdBIPCgdyZXBvX2lkGAEgASgJEiEKBGtpbmQYAiABKA4yEy5tdXN0ZXIudjEuVGFza0tpbmQSEwoLZGVzY3JpcHRpb24YAyABKAkSFgoJcGFyZW50X2lkGAQgASgJSACIAQESFAoHY29udGV4dBgFIAEoCUgBiAEBEhUKCHByaW9yaXR5GAYgASgFSAKIAQESEgoKYmxvY2tlZF9ieRgHIAMoCUIMCgpfcGFyZW50X2lkQgoKCF9jb250ZXh0QgsKCV9wcmlvcml0eSIzChJDcmVhdGVUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrIhwKDkdldFRhc2tSZXF1ZXN0EgoKAmlkGAEgASgJIjsKD0dldFRhc2tSZXNwb25zZRIoCgR0YXNrGAEgASgLMhoubXVzdGVyLnYxLlRhc2tXaXRoQ29udGV4dCKkAgoQTGlzdFRhc2tzUmVxdWVzdBIUCgdyZXBvX2lkGAEgASgJSACIAQESFgoJcGFyZW50X2lkGAIgASgJSAGIAQESIQoEa2luZBgDIAMoDjITLm11c3Rlci52MS5UYXNrS2luZBIlCgZzdGF0dXMYBCADKA4yFS5tdXN0ZXIudjEuVGFza1N0YXR1cxISCgVyZWFkeRgFIAEoCEgCiAEBEhUKCGFyY2hpdmVkGAYgASgISAOIAQESEgoFbGltaXQYByABKAVIBIgBARITCgZjdXJzb3IYCCABKAlIBYgBAUIKCghfcmVwb19pZEIMCgpfcGFyZW50X2lkQggKBl9yZWFkeUILCglfYXJjaGl2ZWRCCAoGX2xpbWl0QgkKB19jdXJzb3IiXQoRTGlzdFRhc2tzUmVzcG9uc2USHgoFdGFza3MYASADKAsyDy5tdXN0ZXIudjEuVGFzaxIYCgtuZXh0X2N1cnNvchgCIAEoCUgAiAEBQg4KDF9uZXh0X2N1cnNvciKPAQoRVXBkYXRlVGFza1JlcXVlc3QSCgoCaWQYASABKAkSGAoLZGVzY3JpcHRpb24YAiABKAlIAIgBARIUCgdjb250ZXh0GAMgASgJSAGIAQESFQoIcHJpb3JpdHkYBCABKAVIAogBAUIOCgxfZGVzY3JpcHRpb25CCgoIX2NvbnRleHRCCwoJX3ByaW9yaXR5IjMKElVwZGF0ZVRhc2tSZXNwb25zZRIdCgR0YXNrGAEgASgLMg8ubXVzdGVyLnYxLlRhc2siHwoRRGVsZXRlVGFza1JlcXVlc3QSCgoCaWQYASABKAkiIAoSRGVsZXRlVGFza1Jlc3BvbnNlEgoKAm9rGAEgASgIIjoKEFN0YXJ0VGFza1JlcXVlc3QSCgoCaWQYASABKAkSEQoEYmFzZRgCIAEoCUgAiAEBQgcKBV9iYXNlIjIKEVN0YXJ0VGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzayJrChFTdWJtaXRUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCRIUCgdtZXNzYWdlGAIgASgJSACIAQESGAoLYWxsb3dfZW1wdHkYAyABKAhIAYgBAUIKCghfbWVzc2FnZUIOCgxfYWxsb3dfZW1wdHkiMwoSU3VibWl0VGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzayJkChRDbGFpbU5leHRUYXNrUmVxdWVzdBIUCgdyZXBvX2lkGAEgASgJSACIAQESGQoMbWlsZXN0b25lX2lkGAIgASgJSAGIAQFCCgoIX3JlcG9faWRCDwoNX21pbGVzdG9uZV9pZCJPChVDbGFpbU5leHRUYXNrUmVzcG9uc2USLQoEdGFzaxgBIAEoCzIaLm11c3Rlci52MS5UYXNrV2l0aENvbnRleHRIAIgBAUIHCgVfdGFzayIfChFDYW5jZWxUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCSIzChJDYW5jZWxUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrIiYKGEZvcmNlQ29tcGxldGVUYXNrUmVxdWVzdBIKCgJpZBgBIAEoCSI6ChlGb3JjZUNvbXBsZXRlVGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5tdXN0ZXIudjEuVGFzayJJChRTZXRUYXNrU3RhdHVzUmVxdWVzdBIKCgJpZBgBIAEoCRIlCgZzdGF0dXMYAiABKA4yFS5tdXN0ZXIudjEuVGFza1N0YXR1cyI2ChVTZXRUYXNrU3RhdHVzUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLm11c3Rlci52MS5UYXNrIjIKEEJsb2NrVGFza1JlcXVlc3QSCgoCaWQYASABKAkSEgoKYmxvY2tlcl9pZBgCIAEoCSIfChFCbG9ja1Rhc2tSZXNwb25zZRIKCgJvaxgBIAEoCCI0ChJVbmJsb2NrVGFza1JlcXVlc3QSCgoCaWQYASABKAkSEgoKYmxvY2tlcl9pZBgCIAEoCSIhChNVbmJsb2NrVGFza1Jlc3BvbnNlEgoKAm9rGAEgASgIIlgKEkdldFRhc2tUcmVlUmVxdWVzdBIUCgdyb290X2lkGAEgASgJSACIAQESFAoHcmVwb19pZBgCIAEoCUgBiAEBQgoKCF9yb290X2lkQgoKCF9yZXBvX2lkIjkKE0dldFRhc2tUcmVlUmVzcG9uc2USIgoFdHJlZXMYASADKAsyEy5tdXN0ZXIudjEuVGFza1RyZWUiXAoWR2V0VGFza1Byb2dyZXNzUmVxdWVzdBIUCgdyZXBvX2lkGAEgASgJSACIAQESFAoHcm9vdF9pZBgCIAEoCUgBiAEBQgoKCF9yZXBvX2lkQgoKCF9yb290X2lkIkQKF0dldFRhc2tQcm9ncmVzc1Jlc3BvbnNlEikKCHByb2dyZXNzGAEgASgLMhcubXVzdGVyLnYxLlRhc2tQcm9ncmVzcyJnChdHZXROZXh0UmVhZHlUYXNrUmVxdWVzdBIUCgdyZXBvX2lkGAEgASgJSACIAQESGQoMbWlsZXN0b25lX2lkGAIgASgJSAGIAQFCCgoIX3JlcG9faWRCDwoNX21pbGVzdG9uZV9pZCJSChhHZXROZXh0UmVhZHlUYXNrUmVzcG9uc2USLQoEdGFzaxgBIAEoCzIaLm11c3Rlci52MS5UYXNrV2l0aENvbnRleHRIAIgBAUIHCgVfdGFzayqPAQoIVGFza0tpbmQSGQoVVEFTS19LSU5EX1VOU1BFQ0lGSUVEEAASJgoTVEFTS19LSU5EX01JTEVTVE9ORRABGg36uxgJTWlsZXN0b25lEhwKDlRBU0tfS0lORF9UQVNLEAIaCPq7GARUYXNrEiIKEVRBU0tfS0lORF9TVUJUQVNLEAMaC/q7GAdTdWJ0YXNrKqwCCgpUYXNrU3RhdHVzEhsKF1RBU0tfU1RBVFVTX1VOU1BFQ0lGSUVEEAASJAoTVEFTS19TVEFUVVNfUEVORElORxABGgv6uxgHUGVuZGluZxIrChdUQVNLX1NUQVRVU19JTl9QUk9HUkVTUxACGg76uxgKSW5Qcm9ncmVzcxInChVUQVNLX1NUQVRVU19JTl9SRVZJRVcQAxoM+rsYCEluUmV2aWV3EjEKGlRBU0tfU1RBVFVTX0FXQUlUSU5HX0hVTUFOEAQaEfq7GA1Bd2FpdGluZ0h1bWFuEigKFVRBU0tfU1RBVFVTX0NPTVBMRVRFRBAFGg36uxgJQ29tcGxldGVkEigKFVRBU0tfU1RBVFVTX0NBTkNFTExFRBAGGg36uxgJQ2FuY2VsbGVkMukQCgtUYXNrU2VydmljZRKPAQoKQ3JlYXRlVGFzaxIcLm11c3Rlci52MS5DcmVhdGVUYXNrUmVxdWVzdBodLm11c3Rlci52MS5DcmVhdGVUYXNrUmVzcG9uc2UiRKq7GA10YXNrcy5leGVjdXRlsrsYFAjJARIPL2FwaS90YXNrcy97aWR9gtPkkwIVOgEqYgR0YXNrIgovYXBpL3Rhc2tzEnAKB0dldFRhc2sSGS5tdXN0ZXIudjEuR2V0VGFza1JlcXVlc3QaGi5tdXN0ZXIudjEuR2V0VGFza1Jlc3BvbnNlIi6QAgGquxgKdGFza3MucmVhZILT5JMCF2IEdGFzaxIPL2FwaS90YXNrcy97aWR9EnIKCUxpc3RUYXNrcxIbLm11c3Rlci52MS5MaXN0VGFza3NSZXF1ZXN0GhwubXVzdGVyLnYxLkxpc3RUYXNrc1Jlc3BvbnNlIiqQAgGquxgKdGFza3MucmVhZILT5JMCE2IFdGFza3MSCi9hcGkvdGFza3MSegoKVXBkYXRlVGFzaxIcLm11c3Rlci52MS5VcGRhdGVUYXNrUmVxdWVzdBodLm11c3Rlci52MS5VcGRhdGVUYXNrUmVzcG9uc2UiL6q7GAt0YXNrcy53cml0ZYLT5JMCGjoBKmIEdGFzazIPL2FwaS90YXNrcy97aWR9EnIKCkRlbGV0ZVRhc2sSHC5tdXN0ZXIudjEuRGVsZXRlVGFza1JlcXVlc3QaHS5tdXN0ZXIudjEuRGVsZXRlVGFza1Jlc3BvbnNlIiequxgMdGFza3MubWFuYWdlgtPkkwIRKg8vYXBpL3Rhc2tzL3tpZH0SfwoJU3RhcnRUYXNrEhsubXVzdGVyLnYxLlN0YXJ0VGFza1JlcXVlc3QaHC5tdXN0ZXIudjEuU3RhcnRUYXNrUmVzcG9uc2UiN6q7GA10YXNrcy5leGVjdXRlgtPkkwIgOgEqYgR0YXNrIhUvYXBpL3Rhc2tzL3tpZH0vc3RhcnQSgwEKClN1Ym1pdFRhc2sSHC5tdXN0ZXIudjEuU3VibWl0VGFza1JlcXVlc3QaHS5tdXN0ZXIudjEuU3VibWl0VGFza1Jlc3BvbnNlIjiquxgNdGFza3MuZXhlY3V0ZYLT5JMCIToBKmIEdGFzayIWL2FwaS90YXNrcy97aWR9L3N1Ym1pdBKLAQoNQ2xhaW1OZXh0VGFzaxIfLm11c3Rlci52MS5DbGFpbU5leHRUYXNrUmVxdWVzdBogLm11c3Rlci52MS5DbGFpbU5leHRUYXNrUmVzcG9uc2UiN6q7GA10YXNrcy5leGVjdXRlgtPkkwIgOgEqYgR0YXNrIhUvYXBpL3Rhc2tzL2NsYWltLW5leHQSgwEKCkNhbmNlbFRhc2sSHC5tdXN0ZXIudjEuQ2FuY2VsVGFza1JlcXVlc3QaHS5tdXN0ZXIudjEuQ2FuY2VsVGFza1Jlc3BvbnNlIjiquxgNdGFza3MuZXhlY3V0ZYLT5JMCIToBKmIEdGFzayIWL2FwaS90YXNrcy97aWR9L2NhbmNlbBKfAQoRRm9yY2VDb21wbGV0ZVRhc2sSIy5tdXN0ZXIudjEuRm9yY2VDb21wbGV0ZVRhc2tSZXF1ZXN0GiQubXVzdGVyLnYxLkZvcmNlQ29tcGxldGVUYXNrUmVzcG9uc2UiP6q7GAx0YXNrcy5tYW5hZ2WC0+STAik6ASpiBHRhc2siHi9hcGkvdGFza3Mve2lkfS9mb3JjZS1jb21wbGV0ZRKPAQoNU2V0VGFza1N0YXR1cxIfLm11c3Rlci52MS5TZXRUYXNrU3RhdHVzUmVxdWVzdBogLm11c3Rlci52MS5TZXRUYXNrU3RhdHVzUmVzcG9uc2UiO6q7GAx0YXNrcy5tYW5hZ2WC0+STAiU6ASpiBHRhc2siGi9hcGkvdGFza3Mve2lkfS9zZXQtc3RhdHVzEnkKCUJsb2NrVGFzaxIbLm11c3Rlci52MS5CbG9ja1Rhc2tSZXF1ZXN0GhwubXVzdGVyLnYxLkJsb2NrVGFza1Jlc3BvbnNlIjGquxgNdGFza3MuZXhlY3V0ZYLT5JMCGjoBKiIVL2FwaS90YXNrcy97aWR9L2Jsb2NrEoEBCgtVbmJsb2NrVGFzaxIdLm11c3Rlci52MS5VbmJsb2NrVGFza1JlcXVlc3QaHi5tdXN0ZXIudjEuVW5ibG9ja1Rhc2tSZXNwb25zZSIzqrsYDXRhc2tzLmV4ZWN1dGWC0+STAhw6ASoiFy9hcGkvdGFza3Mve2lkfS91bmJsb2NrEn0KC0dldFRhc2tUcmVlEh0ubXVzdGVyLnYxLkdldFRhc2tUcmVlUmVxdWVzdBoeLm11c3Rlci52MS5HZXRUYXNrVHJlZVJlc3BvbnNlIi+QAgGquxgKdGFza3MucmVhZILT5JMCGGIFdHJlZXMSDy9hcGkvdGFza3MvdHJlZRKQAQoPR2V0VGFza1Byb2dyZXNzEiEubXVzdGVyLnYxLkdldFRhc2tQcm9ncmVzc1JlcXVlc3QaIi5tdXN0ZXIudjEuR2V0VGFza1Byb2dyZXNzUmVzcG9uc2UiNpACAaq7GAp0YXNrcy5yZWFkgtPkkwIfYghwcm9ncmVzcxITL2FwaS90YXNrcy9wcm9ncmVzcxKRAQoQR2V0TmV4dFJlYWR5VGFzaxIiLm11c3Rlci52MS5HZXROZXh0UmVhZHlUYXNrUmVxdWVzdBojLm11c3Rlci52MS5HZXROZXh0UmVhZHlUYXNrUmVzcG9uc2UiNJACAaq7GAp0YXNrcy5yZWFkgtPkkwIdYgR0YXNrEhUvYXBpL3Rhc2tzL25leHQtcmVhZHliBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_gates, file_muster_v1_help, file_muster_v1_learnings, file_muster_v1_options, file_muster_v1_reviews, file_muster_v1_sessions, file_muster_v1_vcs]);
 
 /**
  * @generated from message muster.v1.Task
@@ -176,37 +176,6 @@ export const TaskContextSchema: GenMessage<TaskContext> = /*@__PURE__*/
   messageDesc(file_muster_v1_tasks, 1);
 
 /**
- * What was learned on a task and above it, each oldest first.
- *
- * @generated from message muster.v1.InheritedLearnings
- */
-export type InheritedLearnings = Message<"muster.v1.InheritedLearnings"> & {
-  /**
-   * @generated from field: repeated muster.v1.Learning own = 1;
-   */
-  own: Learning[];
-
-  /**
-   * Of its parent, unless that is its Milestone.
-   *
-   * @generated from field: repeated muster.v1.Learning parent = 2;
-   */
-  parent: Learning[];
-
-  /**
-   * @generated from field: repeated muster.v1.Learning milestone = 3;
-   */
-  milestone: Learning[];
-};
-
-/**
- * Describes the message muster.v1.InheritedLearnings.
- * Use `create(InheritedLearningsSchema)` to create a new message.
- */
-export const InheritedLearningsSchema: GenMessage<InheritedLearnings> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 2);
-
-/**
  * @generated from message muster.v1.TaskWithContext
  */
 export type TaskWithContext = Message<"muster.v1.TaskWithContext"> & {
@@ -266,7 +235,7 @@ export type TaskWithContext = Message<"muster.v1.TaskWithContext"> & {
  * Use `create(TaskWithContextSchema)` to create a new message.
  */
 export const TaskWithContextSchema: GenMessage<TaskWithContext> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 3);
+  messageDesc(file_muster_v1_tasks, 2);
 
 /**
  * @generated from message muster.v1.TaskTree
@@ -290,7 +259,7 @@ export type TaskTree = Message<"muster.v1.TaskTree"> & {
  * Use `create(TaskTreeSchema)` to create a new message.
  */
 export const TaskTreeSchema: GenMessage<TaskTree> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 4);
+  messageDesc(file_muster_v1_tasks, 3);
 
 /**
  * @generated from message muster.v1.TaskProgress
@@ -346,7 +315,7 @@ export type TaskProgress = Message<"muster.v1.TaskProgress"> & {
  * Use `create(TaskProgressSchema)` to create a new message.
  */
 export const TaskProgressSchema: GenMessage<TaskProgress> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 5);
+  messageDesc(file_muster_v1_tasks, 4);
 
 /**
  * @generated from message muster.v1.CreateTaskRequest
@@ -403,7 +372,7 @@ export type CreateTaskRequest = Message<"muster.v1.CreateTaskRequest"> & {
  * Use `create(CreateTaskRequestSchema)` to create a new message.
  */
 export const CreateTaskRequestSchema: GenMessage<CreateTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 6);
+  messageDesc(file_muster_v1_tasks, 5);
 
 /**
  * @generated from message muster.v1.CreateTaskResponse
@@ -420,7 +389,7 @@ export type CreateTaskResponse = Message<"muster.v1.CreateTaskResponse"> & {
  * Use `create(CreateTaskResponseSchema)` to create a new message.
  */
 export const CreateTaskResponseSchema: GenMessage<CreateTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 7);
+  messageDesc(file_muster_v1_tasks, 6);
 
 /**
  * @generated from message muster.v1.GetTaskRequest
@@ -437,7 +406,7 @@ export type GetTaskRequest = Message<"muster.v1.GetTaskRequest"> & {
  * Use `create(GetTaskRequestSchema)` to create a new message.
  */
 export const GetTaskRequestSchema: GenMessage<GetTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 8);
+  messageDesc(file_muster_v1_tasks, 7);
 
 /**
  * @generated from message muster.v1.GetTaskResponse
@@ -454,7 +423,7 @@ export type GetTaskResponse = Message<"muster.v1.GetTaskResponse"> & {
  * Use `create(GetTaskResponseSchema)` to create a new message.
  */
 export const GetTaskResponseSchema: GenMessage<GetTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 9);
+  messageDesc(file_muster_v1_tasks, 8);
 
 /**
  * @generated from message muster.v1.ListTasksRequest
@@ -520,7 +489,7 @@ export type ListTasksRequest = Message<"muster.v1.ListTasksRequest"> & {
  * Use `create(ListTasksRequestSchema)` to create a new message.
  */
 export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 10);
+  messageDesc(file_muster_v1_tasks, 9);
 
 /**
  * @generated from message muster.v1.ListTasksResponse
@@ -544,7 +513,7 @@ export type ListTasksResponse = Message<"muster.v1.ListTasksResponse"> & {
  * Use `create(ListTasksResponseSchema)` to create a new message.
  */
 export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 11);
+  messageDesc(file_muster_v1_tasks, 10);
 
 /**
  * @generated from message muster.v1.UpdateTaskRequest
@@ -582,7 +551,7 @@ export type UpdateTaskRequest = Message<"muster.v1.UpdateTaskRequest"> & {
  * Use `create(UpdateTaskRequestSchema)` to create a new message.
  */
 export const UpdateTaskRequestSchema: GenMessage<UpdateTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 12);
+  messageDesc(file_muster_v1_tasks, 11);
 
 /**
  * @generated from message muster.v1.UpdateTaskResponse
@@ -599,7 +568,7 @@ export type UpdateTaskResponse = Message<"muster.v1.UpdateTaskResponse"> & {
  * Use `create(UpdateTaskResponseSchema)` to create a new message.
  */
 export const UpdateTaskResponseSchema: GenMessage<UpdateTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 13);
+  messageDesc(file_muster_v1_tasks, 12);
 
 /**
  * @generated from message muster.v1.DeleteTaskRequest
@@ -616,7 +585,7 @@ export type DeleteTaskRequest = Message<"muster.v1.DeleteTaskRequest"> & {
  * Use `create(DeleteTaskRequestSchema)` to create a new message.
  */
 export const DeleteTaskRequestSchema: GenMessage<DeleteTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 14);
+  messageDesc(file_muster_v1_tasks, 13);
 
 /**
  * @generated from message muster.v1.DeleteTaskResponse
@@ -635,7 +604,7 @@ export type DeleteTaskResponse = Message<"muster.v1.DeleteTaskResponse"> & {
  * Use `create(DeleteTaskResponseSchema)` to create a new message.
  */
 export const DeleteTaskResponseSchema: GenMessage<DeleteTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 15);
+  messageDesc(file_muster_v1_tasks, 14);
 
 /**
  * @generated from message muster.v1.StartTaskRequest
@@ -659,7 +628,7 @@ export type StartTaskRequest = Message<"muster.v1.StartTaskRequest"> & {
  * Use `create(StartTaskRequestSchema)` to create a new message.
  */
 export const StartTaskRequestSchema: GenMessage<StartTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 16);
+  messageDesc(file_muster_v1_tasks, 15);
 
 /**
  * @generated from message muster.v1.StartTaskResponse
@@ -676,7 +645,7 @@ export type StartTaskResponse = Message<"muster.v1.StartTaskResponse"> & {
  * Use `create(StartTaskResponseSchema)` to create a new message.
  */
 export const StartTaskResponseSchema: GenMessage<StartTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 17);
+  messageDesc(file_muster_v1_tasks, 16);
 
 /**
  * @generated from message muster.v1.SubmitTaskRequest
@@ -707,7 +676,7 @@ export type SubmitTaskRequest = Message<"muster.v1.SubmitTaskRequest"> & {
  * Use `create(SubmitTaskRequestSchema)` to create a new message.
  */
 export const SubmitTaskRequestSchema: GenMessage<SubmitTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 18);
+  messageDesc(file_muster_v1_tasks, 17);
 
 /**
  * @generated from message muster.v1.SubmitTaskResponse
@@ -724,7 +693,7 @@ export type SubmitTaskResponse = Message<"muster.v1.SubmitTaskResponse"> & {
  * Use `create(SubmitTaskResponseSchema)` to create a new message.
  */
 export const SubmitTaskResponseSchema: GenMessage<SubmitTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 19);
+  messageDesc(file_muster_v1_tasks, 18);
 
 /**
  * @generated from message muster.v1.ClaimNextTaskRequest
@@ -750,7 +719,7 @@ export type ClaimNextTaskRequest = Message<"muster.v1.ClaimNextTaskRequest"> & {
  * Use `create(ClaimNextTaskRequestSchema)` to create a new message.
  */
 export const ClaimNextTaskRequestSchema: GenMessage<ClaimNextTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 20);
+  messageDesc(file_muster_v1_tasks, 19);
 
 /**
  * @generated from message muster.v1.ClaimNextTaskResponse
@@ -769,7 +738,7 @@ export type ClaimNextTaskResponse = Message<"muster.v1.ClaimNextTaskResponse"> &
  * Use `create(ClaimNextTaskResponseSchema)` to create a new message.
  */
 export const ClaimNextTaskResponseSchema: GenMessage<ClaimNextTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 21);
+  messageDesc(file_muster_v1_tasks, 20);
 
 /**
  * @generated from message muster.v1.CancelTaskRequest
@@ -786,7 +755,7 @@ export type CancelTaskRequest = Message<"muster.v1.CancelTaskRequest"> & {
  * Use `create(CancelTaskRequestSchema)` to create a new message.
  */
 export const CancelTaskRequestSchema: GenMessage<CancelTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 22);
+  messageDesc(file_muster_v1_tasks, 21);
 
 /**
  * @generated from message muster.v1.CancelTaskResponse
@@ -803,7 +772,7 @@ export type CancelTaskResponse = Message<"muster.v1.CancelTaskResponse"> & {
  * Use `create(CancelTaskResponseSchema)` to create a new message.
  */
 export const CancelTaskResponseSchema: GenMessage<CancelTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 23);
+  messageDesc(file_muster_v1_tasks, 22);
 
 /**
  * @generated from message muster.v1.ForceCompleteTaskRequest
@@ -820,7 +789,7 @@ export type ForceCompleteTaskRequest = Message<"muster.v1.ForceCompleteTaskReque
  * Use `create(ForceCompleteTaskRequestSchema)` to create a new message.
  */
 export const ForceCompleteTaskRequestSchema: GenMessage<ForceCompleteTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 24);
+  messageDesc(file_muster_v1_tasks, 23);
 
 /**
  * @generated from message muster.v1.ForceCompleteTaskResponse
@@ -837,7 +806,7 @@ export type ForceCompleteTaskResponse = Message<"muster.v1.ForceCompleteTaskResp
  * Use `create(ForceCompleteTaskResponseSchema)` to create a new message.
  */
 export const ForceCompleteTaskResponseSchema: GenMessage<ForceCompleteTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 25);
+  messageDesc(file_muster_v1_tasks, 24);
 
 /**
  * @generated from message muster.v1.SetTaskStatusRequest
@@ -859,7 +828,7 @@ export type SetTaskStatusRequest = Message<"muster.v1.SetTaskStatusRequest"> & {
  * Use `create(SetTaskStatusRequestSchema)` to create a new message.
  */
 export const SetTaskStatusRequestSchema: GenMessage<SetTaskStatusRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 26);
+  messageDesc(file_muster_v1_tasks, 25);
 
 /**
  * @generated from message muster.v1.SetTaskStatusResponse
@@ -876,7 +845,7 @@ export type SetTaskStatusResponse = Message<"muster.v1.SetTaskStatusResponse"> &
  * Use `create(SetTaskStatusResponseSchema)` to create a new message.
  */
 export const SetTaskStatusResponseSchema: GenMessage<SetTaskStatusResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 27);
+  messageDesc(file_muster_v1_tasks, 26);
 
 /**
  * @generated from message muster.v1.BlockTaskRequest
@@ -900,7 +869,7 @@ export type BlockTaskRequest = Message<"muster.v1.BlockTaskRequest"> & {
  * Use `create(BlockTaskRequestSchema)` to create a new message.
  */
 export const BlockTaskRequestSchema: GenMessage<BlockTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 28);
+  messageDesc(file_muster_v1_tasks, 27);
 
 /**
  * @generated from message muster.v1.BlockTaskResponse
@@ -919,7 +888,7 @@ export type BlockTaskResponse = Message<"muster.v1.BlockTaskResponse"> & {
  * Use `create(BlockTaskResponseSchema)` to create a new message.
  */
 export const BlockTaskResponseSchema: GenMessage<BlockTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 29);
+  messageDesc(file_muster_v1_tasks, 28);
 
 /**
  * @generated from message muster.v1.UnblockTaskRequest
@@ -943,7 +912,7 @@ export type UnblockTaskRequest = Message<"muster.v1.UnblockTaskRequest"> & {
  * Use `create(UnblockTaskRequestSchema)` to create a new message.
  */
 export const UnblockTaskRequestSchema: GenMessage<UnblockTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 30);
+  messageDesc(file_muster_v1_tasks, 29);
 
 /**
  * @generated from message muster.v1.UnblockTaskResponse
@@ -962,7 +931,7 @@ export type UnblockTaskResponse = Message<"muster.v1.UnblockTaskResponse"> & {
  * Use `create(UnblockTaskResponseSchema)` to create a new message.
  */
 export const UnblockTaskResponseSchema: GenMessage<UnblockTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 31);
+  messageDesc(file_muster_v1_tasks, 30);
 
 /**
  * @generated from message muster.v1.GetTaskTreeRequest
@@ -988,7 +957,7 @@ export type GetTaskTreeRequest = Message<"muster.v1.GetTaskTreeRequest"> & {
  * Use `create(GetTaskTreeRequestSchema)` to create a new message.
  */
 export const GetTaskTreeRequestSchema: GenMessage<GetTaskTreeRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 32);
+  messageDesc(file_muster_v1_tasks, 31);
 
 /**
  * @generated from message muster.v1.GetTaskTreeResponse
@@ -1005,7 +974,7 @@ export type GetTaskTreeResponse = Message<"muster.v1.GetTaskTreeResponse"> & {
  * Use `create(GetTaskTreeResponseSchema)` to create a new message.
  */
 export const GetTaskTreeResponseSchema: GenMessage<GetTaskTreeResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 33);
+  messageDesc(file_muster_v1_tasks, 32);
 
 /**
  * @generated from message muster.v1.GetTaskProgressRequest
@@ -1031,7 +1000,7 @@ export type GetTaskProgressRequest = Message<"muster.v1.GetTaskProgressRequest">
  * Use `create(GetTaskProgressRequestSchema)` to create a new message.
  */
 export const GetTaskProgressRequestSchema: GenMessage<GetTaskProgressRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 34);
+  messageDesc(file_muster_v1_tasks, 33);
 
 /**
  * @generated from message muster.v1.GetTaskProgressResponse
@@ -1048,7 +1017,7 @@ export type GetTaskProgressResponse = Message<"muster.v1.GetTaskProgressResponse
  * Use `create(GetTaskProgressResponseSchema)` to create a new message.
  */
 export const GetTaskProgressResponseSchema: GenMessage<GetTaskProgressResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 35);
+  messageDesc(file_muster_v1_tasks, 34);
 
 /**
  * @generated from message muster.v1.GetNextReadyTaskRequest
@@ -1074,7 +1043,7 @@ export type GetNextReadyTaskRequest = Message<"muster.v1.GetNextReadyTaskRequest
  * Use `create(GetNextReadyTaskRequestSchema)` to create a new message.
  */
 export const GetNextReadyTaskRequestSchema: GenMessage<GetNextReadyTaskRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 36);
+  messageDesc(file_muster_v1_tasks, 35);
 
 /**
  * @generated from message muster.v1.GetNextReadyTaskResponse
@@ -1093,7 +1062,7 @@ export type GetNextReadyTaskResponse = Message<"muster.v1.GetNextReadyTaskRespon
  * Use `create(GetNextReadyTaskResponseSchema)` to create a new message.
  */
 export const GetNextReadyTaskResponseSchema: GenMessage<GetNextReadyTaskResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_tasks, 37);
+  messageDesc(file_muster_v1_tasks, 36);
 
 /**
  * @generated from enum muster.v1.TaskKind

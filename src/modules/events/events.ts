@@ -29,6 +29,7 @@ export const eventTypes = [
   'HelpRequested',
   'HelpResponded',
   'HelpResumed',
+  'HelpCancelled',
   'RefCreated',
   'Committed',
   'TaskArchived',

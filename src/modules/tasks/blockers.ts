@@ -1,5 +1,5 @@
 import { AppError } from '../../errors.js';
-import type { Place, Status } from './tasks.js';
+import { limits, type Place, type Status } from './tasks.js';
 
 /** A task that another one waits for. */
 export interface Blocker {
@@ -9,7 +9,7 @@ export interface Blocker {
   readonly of: string;
 }
 
-type Lineage = Pick<Place, 'id' | 'parentId' | 'grandId'>;
+export type Lineage = Pick<Place, 'id' | 'parentId' | 'grandId'>;
 
 /** Whether one of the two is the other, or its ancestor. */
 export function areRelated(a: Lineage, b: Lineage): boolean {
@@ -24,6 +24,31 @@ function isAtOrAbove(id: string, { id: own, parentId, grandId }: Lineage): boole
 export interface Step {
   readonly from: string;
   readonly to: string;
+}
+
+/** What tasks wait for, at whatever distance, with the steps that lead there; the tasks themselves included. */
+export interface Reach {
+  readonly steps: readonly Step[];
+  readonly reached: ReadonlyMap<string, Lineage>;
+}
+
+/** Throws `cycle` when the blocker, of which `reach` tells, waits for the task already. `field` names the blocker in the request. */
+export function checkNoCycle({ steps, reached }: Reach, field: string, task: Lineage, blockerId: string): void {
+  const ends = new Set([...reached.values()].filter((each) => areRelated(each, task)).map(({ id }) => id));
+  const path = ends.size === 0 ? undefined : pathAlong(steps, blockerId, ends);
+  if (path === undefined) return;
+  // A path that ends with the task itself names it once more as the first.
+  throw cycle(field, [task.id, ...(path.at(-1) === task.id ? path.slice(0, -1) : path)]);
+}
+
+export function tooManyBlocked(field: string, id: string): AppError {
+  return new AppError(
+    'conflict',
+    `${field}: ${id} blocks ${limits.blockers} tasks already, which is as many as may be.`,
+    {
+      details: { field, max: limits.blockers },
+    },
+  );
 }
 
 /**

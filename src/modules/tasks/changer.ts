@@ -17,24 +17,33 @@ export interface ChangerDeps {
 /** Makes a change of the task, of which it is told as it is now, and answers what is to be recorded. */
 export type Work = (tx: Tx, task: Node, now: Date) => Promise<readonly Change[]>;
 
+/** The same for what belongs to the task, such as what was learned on it; `result` is what the change comes to. */
+export type WorkOf<R> = (
+  tx: Tx,
+  task: Node,
+  now: Date,
+) => Promise<{ readonly changes: readonly Change[]; readonly result: R }>;
+
 export interface Changer {
   /** Answers the task as it is after the change; the same change is what `keep` keeps. Rejects with `not_found`. */
   change(id: string, origin: Origin, keep: Keep<Task> | undefined, work: Work): Promise<Task>;
   /** The same for a change that leaves no task to be answered. */
   remove(id: string, origin: Origin, keep: Keep<void> | undefined, work: Work): Promise<void>;
+  /** The same for a change that is answered with what it comes to. */
+  changeOf<R>(id: string, origin: Origin, keep: Keep<R> | undefined, work: WorkOf<R>): Promise<R>;
 }
 
 /** Changes one task at a time, with no other change of its repository under way. */
 export function createChanger({ db, clock, log, appended }: ChangerDeps): Changer {
-  async function begin(tx: Tx, id: string, origin: Origin, work: Work): Promise<readonly Change[]> {
+  async function begin<R>(tx: Tx, id: string, origin: Origin, work: WorkOf<R>) {
     const repoId = isTaskId(id) ? await lockGraphOf(tx, id) : undefined;
     // Read when the lock is there, not before: whoever had it may have deleted the task.
     const node = repoId === undefined ? undefined : (await findNodes(tx, [id])).get(id);
     if (node === undefined) throw taskNotFound(id);
     const now = clock.now();
-    const changes = await work(tx, node, now);
-    await appendEvents(tx, origin, now, changes);
-    return changes;
+    const made = await work(tx, node, now);
+    await appendEvents(tx, origin, now, made.changes);
+    return made;
   }
 
   function tell(origin: Origin, changes: readonly Change[]): void {
@@ -47,26 +56,27 @@ export function createChanger({ db, clock, log, appended }: ChangerDeps): Change
     for (const [type, count] of counts) appended(type, count);
   }
 
+  async function changeOf<R>(id: string, origin: Origin, keep: Keep<R> | undefined, work: WorkOf<R>): Promise<R> {
+    const { changes, result } = await db.transaction(async (tx) => {
+      const made = await begin(tx, id, origin, work);
+      await keep?.(tx, made.result);
+      return made;
+    });
+    tell(origin, changes);
+    return result;
+  }
+
   return {
-    async change(id, origin, keep, work) {
-      const { task, changes } = await db.transaction(async (tx) => {
-        const made = await begin(tx, id, origin, work);
-        const changed = await findTask(tx, id);
-        if (changed === undefined) throw taskNotFound(id);
-        await keep?.(tx, changed);
-        return { task: changed, changes: made };
-      });
-      tell(origin, changes);
-      return task;
-    },
-    async remove(id, origin, keep, work) {
-      const changes = await db.transaction(async (tx) => {
-        const made = await begin(tx, id, origin, work);
-        await keep?.(tx, undefined);
-        return made;
-      });
-      tell(origin, changes);
-    },
+    change: (id, origin, keep, work) =>
+      changeOf(id, origin, keep, async (...at) => {
+        const changes = await work(...at);
+        const task = await findTask(at[0], id);
+        if (task === undefined) throw taskNotFound(id);
+        return { changes, result: task };
+      }),
+    remove: (id, origin, keep, work) =>
+      changeOf(id, origin, keep, async (...at) => ({ changes: await work(...at), result: undefined })),
+    changeOf,
   };
 }
 

@@ -1,24 +1,12 @@
 import type { Tx } from '../../platform/db/db.js';
-import type { Change, EventType } from '../events/index.js';
-import { endReviews, type ReviewedTasks } from '../reviews/index.js';
-import { checkChildrenClosed } from './blockers.js';
-import { move } from './move.js';
+import type { NewId } from '../../platform/ids.js';
+import type { ReviewedTasks } from '../reviews/index.js';
+import { complete, move } from './moves.js';
 import { findNodes, lockGraphOf, type Node } from './store.js';
-import { findOpenChildren } from './store-change.js';
 import { isTaskId } from './tasks.js';
 
-/**
- * Completes a task, whichever way it is: its children are done (else `children_open`), what it blocked is released, its open
- * review becomes Approved. `type` is that of the task's event. Answers what is to be recorded.
- */
-export async function complete(tx: Tx, node: Node, type: EventType, now: Date): Promise<readonly Change[]> {
-  checkChildrenClosed(node.id, await findOpenChildren(tx, node.id));
-  const moved = await move(tx, node, 'Completed', type, now);
-  return [...moved, ...(await endReviews(tx, [node], 'Approved', now))];
-}
-
 /** What reviews do with tasks. */
-export function createReviewedTasks(): ReviewedTasks {
+export function createReviewedTasks(newId: NewId): ReviewedTasks {
   async function present(tx: Tx, id: string): Promise<Node> {
     const node = (await findNodes(tx, [id])).get(id);
     if (node === undefined) throw new Error(`${id} is gone, although it is locked`);
@@ -31,7 +19,7 @@ export function createReviewedTasks(): ReviewedTasks {
       const repoId = await lockGraphOf(tx, id);
       return repoId === undefined ? undefined : (await findNodes(tx, [id])).get(id);
     },
-    complete: async (tx, id, now) => complete(tx, await present(tx, id), 'TaskCompleted', now),
+    complete: async (tx, id, now) => complete(tx, newId, await present(tx, id), 'TaskCompleted', now),
     reopen: async (tx, id, now) => move(tx, await present(tx, id), 'InProgress', 'TaskStatusChanged', now),
   };
 }

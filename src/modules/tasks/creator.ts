@@ -1,4 +1,3 @@
-import { AppError } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
 import { type Db, joinTransaction, type Tx } from '../../platform/db/db.js';
 import { createWriter } from '../../platform/db/writer.js';
@@ -6,24 +5,13 @@ import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
 import { type Appended, appendOriginated, type Origin } from '../events/index.js';
 import { lockRepo } from '../repos/index.js';
-import { areRelated, cycle, pathAlong } from './blockers.js';
 import { createdChange } from './changes.js';
-import { addGraphs, findNodes, lockGraphs, type Node } from './store.js';
-import { countEdges, findReach, insertEdges } from './store-blockers.js';
+import { type Facts, placeAll } from './places.js';
+import { addGraphs, findNodes, lockGraphs } from './store.js';
+import { countBlocked, findReach, insertEdges } from './store-blockers.js';
 import { addOpenChildren } from './store-change.js';
 import { insertTasks, type PlacedTask } from './store-create.js';
-import {
-  checkParentKind,
-  type CreateInput,
-  limits,
-  newTask,
-  type NewTask,
-  noSuchRepo,
-  noSuchTask,
-  prefixOf,
-  type Task,
-} from './tasks.js';
-import { isOpen } from './transitions.js';
+import { type CreateInput, newTask, type NewTask, prefixOf, type Task } from './tasks.js';
 
 export interface CreatorDeps {
   readonly db: Db;
@@ -50,9 +38,7 @@ export function createCreator({ db, clock, newId, appended }: CreatorDeps): Crea
       joinTransaction(on, async (tx) => {
         const now = clock.now();
         const repos = await lockRepos(tx, asked);
-        const known = await findNodes(tx, referredTo(asked));
-        const placed: (PlacedTask | Error)[] = [];
-        for (const each of asked) placed.push(await place(tx, each, repos, known));
+        const placed = placeAll(asked, await factsFor(tx, asked, repos));
         const ok = placed.filter((each): each is PlacedTask => !(each instanceof Error));
         if (ok.length > 0) await store(tx, ok, now);
         const outputs = placed.map((each) => (each instanceof Error ? each : taskOf(each, now)));
@@ -86,86 +72,21 @@ async function lockRepos(tx: Tx, asked: readonly Asked[]): Promise<ReadonlySet<s
   return lockGraphs(tx, wanted);
 }
 
-function referredTo(asked: readonly Asked[]): readonly string[] {
-  return [
-    ...new Set(
-      asked.flatMap(({ parentId, blockedBy }) => [...(parentId === undefined ? [] : [parentId]), ...blockedBy]),
-    ),
-  ];
-}
-
-/** Where the task would stand, or why it cannot be. */
-async function place(
-  tx: Tx,
-  asked: Asked,
-  repos: ReadonlySet<string>,
-  known: ReadonlyMap<string, Node>,
-): Promise<PlacedTask | Error> {
-  try {
-    if (!repos.has(asked.repoId)) throw noSuchRepo(asked.repoId);
-    const parent = parentOf(asked, known);
-    const own = {
-      ...asked,
-      grandId: parent?.parentId,
-      milestoneId: asked.kind === 'Milestone' ? asked.id : parent?.milestoneId,
-      depth: parent === undefined ? 0 : parent.depth + 1,
-      status: 'Pending' as const,
-      blockersAbove: parent === undefined ? 0 : parent.ownBlockers + parent.blockersAbove,
-      cancelledAbove: parent?.cancelledAbove ?? 0,
-      archived: false,
-      starting: false,
-    };
-    let ownBlockers = 0;
-    for (const [index, id] of asked.blockedBy.entries()) {
-      const field = `blocked_by[${index}]`;
-      const blocker = known.get(id);
-      if (blocker?.repoId !== asked.repoId) throw noSuchTask(field, id);
-      if ((await countEdges(tx, own.id, id)).blocks >= limits.blockers) throw tooManyBlocked(field, id);
-      // Nobody waits for a task that is new, but for its ancestors somebody may.
-      if (parent !== undefined) await checkNoCycle(tx, field, own, id);
-      if (blocker.status !== 'Completed') ownBlockers += 1;
-    }
-    return { ...own, ownBlockers };
-  } catch (error) {
-    if (error instanceof AppError) return error;
-    throw error;
-  }
-}
-
-function parentOf({ parentId, kind, repoId }: Asked, known: ReadonlyMap<string, Node>): Node | undefined {
-  if (parentId === undefined) return undefined;
-  const parent = known.get(parentId);
-  if (parent?.repoId !== repoId) throw noSuchTask('parent_id', parentId);
-  checkParentKind(kind, parent.kind);
-  if (isOpen(parent.status)) return parent;
-  throw new AppError('invalid_state', `parent_id: ${parentId} is ${parent.status}, and gets no more children.`, {
-    details: { field: 'parent_id', status: parent.status },
-  });
-}
-
-/** Throws `cycle` when the blocker waits for the task already, at whatever distance. */
-export async function checkNoCycle(
-  tx: Tx,
-  field: string,
-  task: Pick<Node, 'id' | 'parentId' | 'grandId'>,
-  blockerId: string,
-): Promise<void> {
-  const { steps, reached } = await findReach(tx, blockerId);
-  const ends = new Set([...reached.values()].filter((each) => areRelated(each, task)).map(({ id }) => id));
-  const path = ends.size === 0 ? undefined : pathAlong(steps, blockerId, ends);
-  if (path === undefined) return;
-  // A path that ends with the task itself names it once more as the first.
-  throw cycle(field, [task.id, ...(path.at(-1) === task.id ? path.slice(0, -1) : path)]);
-}
-
-export function tooManyBlocked(field: string, id: string): AppError {
-  return new AppError(
-    'conflict',
-    `${field}: ${id} blocks ${limits.blockers} tasks already, which is as many as may be.`,
-    {
-      details: { field, max: limits.blockers },
-    },
-  );
+/** What the rules ask of the tasks that are referred to, in one look for all. */
+async function factsFor(tx: Tx, asked: readonly Asked[], repos: ReadonlySet<string>): Promise<Facts> {
+  const referred = asked.flatMap(({ parentId, blockedBy }) => [
+    ...(parentId === undefined ? [] : [parentId]),
+    ...blockedBy,
+  ]);
+  const blockers = new Set(asked.flatMap(({ blockedBy }) => blockedBy));
+  // Nobody waits for a task that is new, but for its ancestors somebody may.
+  const starts = new Set(asked.flatMap(({ parentId, blockedBy }) => (parentId === undefined ? [] : blockedBy)));
+  return {
+    repos,
+    nodes: await findNodes(tx, [...new Set(referred)]),
+    blocks: blockers.size === 0 ? new Map() : await countBlocked(tx, [...blockers]),
+    reach: starts.size === 0 ? { steps: [], reached: new Map() } : await findReach(tx, [...starts]),
+  };
 }
 
 async function store(tx: Tx, tasks: readonly PlacedTask[], now: Date): Promise<void> {

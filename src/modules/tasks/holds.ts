@@ -34,16 +34,24 @@ export function createHolds({ db, clock, log, pollMs, heal }: HoldsDeps): Holds 
 
   async function keep<T>(hold: Hold, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const lost = new AbortController();
-    const renewing = setInterval(() => {
-      renewHold(db, hold, until()).then(
-        (held) => held || lost.abort(),
-        (error: unknown) => log.warn('hold_not_renewed', { task_id: hold.taskId, error }),
-      );
-    }, holdMs / 4);
+    let isRenewing = false;
+    const renew = async (): Promise<void> => {
+      // It may wait for the transaction that settles; one connection at a time is enough for that.
+      if (isRenewing) return;
+      isRenewing = true;
+      try {
+        if (!(await renewHold(db, hold, until()))) lost.abort();
+      } catch (error) {
+        log.warn('hold_not_renewed', { task_id: hold.taskId, error });
+      } finally {
+        isRenewing = false;
+      }
+    };
+    const timer = setInterval(() => void renew(), holdMs / 4);
     try {
       return await work(lost.signal);
     } finally {
-      clearInterval(renewing);
+      clearInterval(timer);
     }
   }
 

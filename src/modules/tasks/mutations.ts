@@ -1,15 +1,16 @@
 import { AppError } from '../../errors.js';
 import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
+import type { NewId } from '../../platform/ids.js';
 import type { Change, EventType, Origin } from '../events/index.js';
+import { endHelp } from '../help/index.js';
 import { endReviews, findOpenReviews } from '../reviews/index.js';
+import { checkNoCycle, tooManyBlocked } from './blockers.js';
 import { type ChangerDeps, createChanger } from './changer.js';
 import { blockerChange, deletedChange, statusChange, updatedChange } from './changes.js';
-import { complete } from './completion.js';
-import { checkNoCycle, tooManyBlocked } from './creator.js';
-import { move } from './move.js';
+import { complete, move } from './moves.js';
 import { findNodes, type Node } from './store.js';
-import { countEdges, deleteEdge, findBlockedByThese, insertEdges } from './store-blockers.js';
+import { countEdges, deleteEdge, findBlockedByThese, findReach, insertEdges } from './store-blockers.js';
 import {
   addOpenChildren,
   addOwnBlockers,
@@ -45,7 +46,12 @@ export interface Mutations {
   remove(id: string, origin: Origin, keep?: Keep<void>): Promise<void>;
 }
 
-export function createMutations(deps: ChangerDeps): Mutations {
+export interface MutationsDeps extends ChangerDeps {
+  readonly newId: NewId;
+}
+
+export function createMutations(deps: MutationsDeps): Mutations {
+  const { newId } = deps;
   const { change, remove } = createChanger(deps);
 
   return {
@@ -65,14 +71,14 @@ export function createMutations(deps: ChangerDeps): Mutations {
     forceComplete: (id, origin, keep) =>
       change(id, origin, keep, async (tx, node, now) => {
         target(id, node.status, 'forceComplete');
-        return complete(tx, node, 'TaskCompleted', now);
+        return complete(tx, newId, node, 'TaskCompleted', now);
       }),
     setStatus: ({ id, status }, origin, keep) =>
-      change(id, origin, keep, (tx, node, now) => setStatus(tx, node, status, now)),
+      change(id, origin, keep, (tx, node, now) => setStatus(tx, newId, node, status, now)),
     block: ({ id, blockerId }, origin, keep) =>
       change(id, origin, keep, async (tx, node, now) => {
         const blocker = await blockerOf(tx, node, blockerId);
-        await checkNoCycle(tx, 'blocker_id', node, blockerId);
+        checkNoCycle(await findReach(tx, [blockerId]), 'blocker_id', node, blockerId);
         const counts = await countEdges(tx, id, blockerId);
         if ((await insertEdges(tx, [{ task: node, blockerId }])) === 0) return [];
         if (counts.blockedBy >= limits.blockers) throw tooManyBlockers(id);
@@ -100,7 +106,7 @@ async function blockerOf(tx: Tx, { repoId }: Node, blockerId: string): Promise<N
   return blocker;
 }
 
-async function setStatus(tx: Tx, node: Node, to: Status, now: Date): Promise<readonly Change[]> {
+async function setStatus(tx: Tx, newId: NewId, node: Node, to: Status, now: Date): Promise<readonly Change[]> {
   const { id, status: from, parentId } = node;
   const parents = parentId === undefined ? undefined : await findNodes(tx, [parentId]);
   const hasOpenReview = (await findOpenReviews(tx, [id])).has(id);
@@ -111,14 +117,15 @@ async function setStatus(tx: Tx, node: Node, to: Status, now: Date): Promise<rea
       details: { from, to, allowed: [] },
     });
   }
-  if (to === 'Completed') return complete(tx, node, 'TaskStatusChanged', now);
-  if (to === 'Cancelled') return cancelWithAll(tx, node, 'TaskStatusChanged', now);
-  const changed = await move(tx, node, to, 'TaskStatusChanged', now);
+  const type = 'TaskStatusChanged';
+  if (to === 'Completed') return complete(tx, newId, node, type, now);
+  if (to === 'Cancelled') return cancelWithAll(tx, node, type, now);
+  const changed = await move(tx, node, to, type, now);
   if (to === 'InReview') return changed;
   return [...changed, ...(await endReviews(tx, [node], 'ChangesRequested', now))];
 }
 
-/** Cancels a task and every open descendant, and ends their reviews. `type` is that of the task's own event. */
+/** Cancels a task and every open descendant, and ends their reviews and what they have asked. `type` is that of the task's own event. */
 async function cancelWithAll(tx: Tx, node: Node, type: EventType, now: Date): Promise<readonly Change[]> {
   const { id, repoId, parentId, status: from } = node;
   const below = await findOpenBelow(tx, id);
@@ -141,7 +148,8 @@ async function cancelWithAll(tx: Tx, node: Node, type: EventType, now: Date): Pr
       now,
     ),
   );
-  return [...changes, ...ended];
+  const waited = all.filter((each) => each.from === 'AwaitingHuman').map((each) => ({ id: each.id, repoId }));
+  return [...changes, ...ended, ...(waited.length === 0 ? [] : await endHelp(tx, waited))];
 }
 
 /** What the task and those below it blocked is released from them. */

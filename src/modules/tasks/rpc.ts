@@ -100,9 +100,7 @@ function done() {
   return { ok: true };
 }
 
-const noLearnings = { own: [], parent: [], milestone: [] };
-
-/** Nobody learns, asks for help or has gates or a session yet. */
+/** Nobody has gates or a session yet. */
 function inFull(task: TaskWithContext) {
-  return { ...task, learnings: noLearnings, gates: [] };
+  return { ...task, gates: [] };
 }

@@ -1,5 +1,5 @@
 import type { Queries, Statement, Tx } from '../../platform/db/db.js';
-import type { Blocker, Step } from './blockers.js';
+import type { Blocker, Reach } from './blockers.js';
 import type { Place, Status } from './tasks.js';
 
 /** The SQL of task_blockers: who waits for whom. */
@@ -55,36 +55,48 @@ export async function countEdges(
   return { blockedBy: row?.blocked_by ?? 0, blocks: row?.blocks ?? 0 };
 }
 
+const blocked: Statement = {
+  name: 'task_blockers_blocked',
+  text: 'SELECT blocker_id AS id, count(*) AS count FROM task_blockers WHERE blocker_id = ANY ($1) GROUP BY blocker_id',
+};
+
+/** How many tasks each of these blocks; those that block any. */
+export async function countBlocked(on: Queries, ids: readonly string[]): Promise<Map<string, number>> {
+  const rows = await on.query<{ id: string; count: number }>(blocked, [ids]);
+  return new Map(rows.map(({ id, count }) => [id, count]));
+}
+
 /**
- * Follows who waits for whom from one task on: for its blockers, its ancestors' (it cannot start before them) and its descendants' (it
- * cannot end before them). Goes along edges only, so that a milestone of many tasks costs no more than what they are blocked by.
+ * Follows who waits for whom from these tasks on: for their blockers, their ancestors' (they cannot start before them) and their
+ * descendants' (they cannot end before them). Goes along edges only, so that a milestone of many tasks costs no more than what they are
+ * blocked by; and looks each task up by itself, since Postgres expects thousands and would rather read them all.
  */
 const reach: Statement = {
   name: 'task_blockers_reach',
   text: `WITH RECURSIVE reached (from_id, id) AS (
-      SELECT NULL::text COLLATE "C", $1::text COLLATE "C"
+      SELECT NULL::text COLLATE "C", s.id COLLATE "C" FROM unnest($1::text[]) AS s (id)
       UNION
       SELECT r.id, e.blocker_id
-      FROM reached r JOIN tasks t ON t.id = r.id CROSS JOIN LATERAL (
-        SELECT b.blocker_id FROM task_blockers b WHERE b.task_id = ANY (ARRAY[t.id, t.parent_id, t.grand_id])
-        UNION ALL SELECT b.blocker_id FROM task_blockers b WHERE b.parent_id = t.id
-        UNION ALL SELECT b.blocker_id FROM task_blockers b WHERE b.grand_id = t.id
-      ) e
+      FROM reached r
+        CROSS JOIN LATERAL (SELECT o.id, o.parent_id, o.grand_id FROM tasks o WHERE o.id = r.id LIMIT 1) t
+        CROSS JOIN LATERAL (
+          SELECT b.blocker_id FROM task_blockers b WHERE b.task_id = ANY (ARRAY[t.id, t.parent_id, t.grand_id])
+          UNION ALL SELECT b.blocker_id FROM task_blockers b WHERE b.parent_id = t.id
+          UNION ALL SELECT b.blocker_id FROM task_blockers b WHERE b.grand_id = t.id
+        ) e
     )
-    SELECT r.from_id, r.id, t.parent_id, t.grand_id FROM reached r JOIN tasks t ON t.id = r.id`,
+    SELECT r.from_id, r.id, t.parent_id, t.grand_id
+    FROM reached r CROSS JOIN LATERAL (SELECT o.parent_id, o.grand_id FROM tasks o WHERE o.id = r.id LIMIT 1) t`,
 };
 
-/** All that a task waits for, at whatever distance, with the steps that lead there; the task itself included. */
-export async function findReach(
-  on: Queries,
-  id: string,
-): Promise<{ readonly steps: readonly Step[]; readonly reached: ReadonlyMap<string, Edge['task']> }> {
+/** What these tasks wait for, together. */
+export async function findReach(on: Queries, ids: readonly string[]): Promise<Reach> {
   const rows = await on.query<{
     from_id: string | null;
     id: string;
     parent_id: string | null;
     grand_id: string | null;
-  }>(reach, [id]);
+  }>(reach, [ids]);
   return {
     steps: rows.flatMap(({ from_id: from, id: to }) => (from === null ? [] : [{ from, to }])),
     reached: new Map(

@@ -121,35 +121,38 @@ export async function holdReady(
 
 const prepared: Statement = {
   name: 'task_vcs_prepared',
-  text: `UPDATE task_vcs SET state = 'ready', holder = NULL, held_until = NULL, base_commit = coalesce(base_commit, $3),
+  text: `UPDATE task_vcs v SET state = 'ready', holder = NULL, held_until = NULL, base_commit = coalesce(base_commit, $3),
       start_commit = coalesce(start_commit, $4), worktree_path = $5, updated_at = $6
-    WHERE task_id = $1 AND holder = $2 AND state = 'preparing' RETURNING task_id`,
+    WHERE task_id = $1 AND holder = $2 AND state = 'preparing' RETURNING ${columns}`,
 };
 
-/** Answers whether it was still in these hands, here and below. */
+/** Answers the row, if it was still in these hands; undefined otherwise. */
 export async function settlePrepared(
   tx: Tx,
   { taskId, holder }: Hold,
   made: { readonly baseCommit: string; readonly headCommit: string; readonly worktreePath: string },
   now: Date,
-): Promise<boolean> {
+): Promise<VcsRow | undefined> {
   const values = [taskId, holder, made.baseCommit, made.headCommit, made.worktreePath, now.toISOString()];
-  return (await tx.query(prepared, values)).length > 0;
+  const [row] = await tx.query<VcsRow>(prepared, values);
+  return row;
 }
 
 const committed: Statement = {
   name: 'task_vcs_committed',
-  text: `UPDATE task_vcs SET state = 'ready', holder = NULL, held_until = NULL, head_commit = $3, updated_at = $4
-    WHERE task_id = $1 AND holder = $2 AND state = 'committing' RETURNING task_id`,
+  text: `UPDATE task_vcs v SET state = 'ready', holder = NULL, held_until = NULL, head_commit = $3, updated_at = $4
+    WHERE task_id = $1 AND holder = $2 AND state = 'committing' RETURNING ${columns}`,
 };
 
+/** The same. */
 export async function settleCommitted(
   tx: Tx,
   { taskId, holder }: Hold,
   headCommit: string,
   now: Date,
-): Promise<boolean> {
-  return (await tx.query(committed, [taskId, holder, headCommit, now.toISOString()])).length > 0;
+): Promise<VcsRow | undefined> {
+  const [row] = await tx.query<VcsRow>(committed, [taskId, holder, headCommit, now.toISOString()]);
+  return row;
 }
 
 const archived: Statement = {

@@ -87,6 +87,8 @@ export interface Context {
 
 export interface TaskInContext {
   readonly task: Task;
+  /** Whom it inherits from, as `Context` has them. */
+  readonly above: { readonly parentId: string | undefined; readonly milestoneId: string | undefined };
   readonly context: Context;
 }
 
@@ -108,7 +110,11 @@ export async function findInContext(on: Queries, ids: readonly string[]): Promis
     const milestone = underMilestone ? row.parent_context : row.grand_context;
     const parent = underMilestone ? null : row.parent_context;
     const context = { own: row.context ?? undefined, parent: parent ?? undefined, milestone: milestone ?? undefined };
-    return { task: taskOf(row), context };
+    const above = {
+      parentId: underMilestone ? undefined : (row.parent_id ?? undefined),
+      milestoneId: (underMilestone ? row.parent_id : row.grand_id) ?? undefined,
+    };
+    return { task: taskOf(row), above, context };
   });
 }
 

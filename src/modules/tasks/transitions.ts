@@ -30,6 +30,8 @@ const sources = {
     to: 'Completed',
     done: 'completed',
   },
+  wait: { from: ['Pending', 'InProgress', 'InReview'], to: 'AwaitingHuman', done: 'made to wait for a human' },
+  resume: { from: ['AwaitingHuman'], to: 'InProgress', done: 'resumed' },
 } as const satisfies Readonly<
   Record<string, { readonly from: readonly Status[]; readonly to: Status; readonly done: string }>
 >;
@@ -37,7 +39,7 @@ const sources = {
 export type Move = keyof typeof sources;
 
 /** Answers the status that a call leads to. Throws `invalid_state` with `from`, `to` and `allowed` where it leads nowhere. */
-export function target(id: string, from: Status, move: Move): Status {
+export function target<M extends Move>(id: string, from: Status, move: M): (typeof sources)[M]['to'] {
   const { from: allowed, to, done } = sources[move];
   if ((allowed as readonly Status[]).includes(from)) return to;
   throw new AppError('invalid_state', `${id} is ${from} and cannot be ${done}.`, {

@@ -11,9 +11,9 @@ import { checkUnblocked } from './blockers.js';
 import type { ChangerDeps } from './changer.js';
 import { vcsChange } from './changes.js';
 import { createHolds, type Holds } from './holds.js';
-import { move } from './move.js';
+import { move } from './moves.js';
 import { findFull, type TaskWithContext } from './reader.js';
-import { findNodes, lockGraphOf, lockGraphs, type Node } from './store.js';
+import { findNodes, findTask, lockGraphOf, lockGraphs, type Node } from './store.js';
 import { findUnreleased } from './store-blockers.js';
 import { findNextReady, type WorkScope } from './store-list.js';
 import {
@@ -188,7 +188,7 @@ export function createWork(deps: WorkDeps): Work {
     const { id } = node;
     target(id, node.status, 'start');
     if (node.starting) throw new AppError('conflict', `${id} is being started by somebody else.`);
-    checkUnblocked(id, await findUnreleased(tx, node));
+    if (node.ownBlockers + node.blockersAbove > 0) checkUnblocked(id, await findUnreleased(tx, node));
     const held = await take(tx, node, 'preparing');
     await setStarting(tx, id, true);
     const known = held.row?.base_commit ?? undefined;
@@ -226,10 +226,10 @@ export function createWork(deps: WorkDeps): Work {
     const now = clock.now();
     // Somebody may have cancelled it meanwhile.
     target(id, node.status, 'start');
-    if (!(await settlePrepared(tx, hold, made, now))) throw lostHold(id);
+    const row = await settlePrepared(tx, hold, made, now);
+    if (row === undefined) throw lostHold(id);
     await setStarting(tx, id, false);
     await insertDoer(tx, id, origin.actor.id);
-    const row = (await findVcsRows(tx, [id])).get(id);
     const created = isNew ? [vcsChange('RefCreated', node, row)] : [];
     const changes = [...created, ...(await move(tx, node, 'InProgress', 'TaskStarted', now))];
     await appendEvents(tx, origin, now, changes);
@@ -245,10 +245,10 @@ export function createWork(deps: WorkDeps): Work {
 
   /** In the transaction, as the change's answer. */
   async function answerTask(tx: Tx, id: string, keep: Keep<Task> | undefined): Promise<Task> {
-    const [full] = await findFull(tx, [id]);
-    if (full === undefined) throw taskNotFound(id);
-    await keep?.(tx, full.task);
-    return full.task;
+    const task = await findTask(tx, id);
+    if (task === undefined) throw taskNotFound(id);
+    await keep?.(tx, task);
+    return task;
   }
 
   return {
@@ -276,13 +276,13 @@ export function createWork(deps: WorkDeps): Work {
       const held = await db.transaction(async (tx) => {
         const node = await lockTask(tx, id);
         target(id, node.status, 'submit');
-        const [full] = await findFull(tx, [id]);
-        if (full?.vcs === undefined) throw neverStarted(id);
-        return { ...(await take(tx, node, 'committing')), vcs: full.vcs, task: full.task };
+        const taken = await take(tx, node, 'committing');
+        const started = vcsOf(taken.row);
+        if (started === undefined) throw neverStarted(id);
+        return { ...taken, started, message: message ?? (await messageFor(tx, id)) };
       });
-      const { baseCommit, headCommit: before } = held.vcs;
-      const said = message ?? `${firstLine(held.task.description)}\n\nTask: ${id}\n`;
-      const input = { ...held.ref, baseCommit, message: said, author: committer, committer, allowEmpty };
+      const { baseCommit, headCommit: before } = held.started;
+      const input = { ...held.ref, baseCommit, message: held.message, author: committer, committer, allowEmpty };
       const { changes, task } = await carryOut(
         held,
         (signal) => vcs.commit({ ...input, signal }),
@@ -290,8 +290,8 @@ export function createWork(deps: WorkDeps): Work {
           const node = await lockTask(tx, id);
           const now = clock.now();
           const to = target(id, node.status, 'submit');
-          if (!(await settleCommitted(tx, held.hold, headCommit, now))) throw lostHold(id);
-          const row = (await findVcsRows(tx, [id])).get(id);
+          const row = await settleCommitted(tx, held.hold, headCommit, now);
+          if (row === undefined) throw lostHold(id);
           const committed = headCommit === (before ?? baseCommit) ? [] : [vcsChange('Committed', node, row)];
           const moved = await move(tx, node, to, 'TaskSubmitted', now);
           await insertDoer(tx, id, origin.actor.id);
@@ -340,6 +340,12 @@ async function inheritedBase(tx: Tx, { parentId, grandId }: Node): Promise<strin
     return row.archived_at !== null ? (row.head_commit ?? row.base_commit) : row.ref_name;
   }
   return undefined;
+}
+
+/** What a commit says when nobody has said anything. */
+async function messageFor(tx: Tx, id: string): Promise<string> {
+  const task = await findTask(tx, id);
+  return `${firstLine(task?.description ?? '')}\n\nTask: ${id}\n`;
 }
 
 function firstLine(text: string): string {

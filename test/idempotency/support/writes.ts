@@ -61,6 +61,21 @@ export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>
     const task = await added(caller, { blocked_by: [blocker.id] });
     return { id: task.id, blocker_id: blocker.id };
   },
+  'HelpService/RequestHelp': async (caller) => ({
+    task_id: (await added(caller)).id,
+    category: 'Decision',
+    reason: 'É',
+    suggested_options: ['yes', 'no'],
+    deadline_sec: 3600,
+    default_option: 1,
+  }),
+  'HelpService/RespondToHelp': async (caller) => ({ id: (await asked(caller)).id, response: 'É' }),
+  'HelpService/ResumeTask': async (caller) => {
+    const { id, task_id } = await asked(caller);
+    await caller.post(`/api/help/${id}/respond`, { response: 'yes' });
+    return { task_id };
+  },
+  'LearningService/AddLearning': async (caller) => ({ task_id: (await added(caller)).id, content: 'É' }),
   'ReviewService/AddComment': async (caller) => ({
     id: (await submitted(caller)).reviewId,
     file_path: 'new.txt',
@@ -123,6 +138,10 @@ async function added(caller: Caller, more: Fields = {}): Promise<{ id: string; r
   return caller.post('/api/tasks', { repo_id, kind: 'Task', description: 'Do it.', ...more });
 }
 
+async function asked(caller: Caller): Promise<{ id: string; task_id: string }> {
+  return caller.post('/api/help', { task_id: (await added(caller)).id, category: 'Decision', reason: 'Why?' });
+}
+
 /** A task of a new file, in review. */
 async function submitted(caller: Caller): Promise<{ reviewId: string }> {
   const { id } = await added(caller);
@@ -134,10 +153,10 @@ async function submitted(caller: Caller): Promise<{ reviewId: string }> {
 }
 
 /** Somebody with the first token of this server's database. */
-export async function createCaller(url: string): Promise<Caller> {
+export async function createCaller(url: string): Promise<Caller & { readonly secret: string }> {
   const { json } = await rest(url, 'POST', '/api/tokens', { role: 'human', name: 'tester' });
   const { secret } = json as { secret: string };
-  return callerAt(url, secret);
+  return { ...callerAt(url, secret), secret };
 }
 
 export function callerAt(url: string, secret: string): Caller {

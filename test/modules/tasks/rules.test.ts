@@ -45,6 +45,9 @@ describe('moves', () => {
       InReview: 'Completed',
       AwaitingHuman: 'Completed',
     },
+    wait: { Pending: 'AwaitingHuman', InProgress: 'AwaitingHuman', InReview: 'AwaitingHuman' },
+    // Where it goes back to is for the request to say.
+    resume: { AwaitingHuman: 'InProgress' },
   };
   const cases = Object.keys(legal).flatMap((move) => statuses.map((from) => ({ move: move as Move, from })));
 

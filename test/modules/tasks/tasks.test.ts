@@ -232,6 +232,27 @@ describe('cycles', () => {
   });
 });
 
+describe('creating tasks that wait, at the same time', () => {
+  test("of two that would have each other's milestone wait, one is refused", async () => {
+    const { milestone, child } = await setUp();
+    const pairs = await Promise.all(Array.from({ length: 20 }, () => Promise.all([milestone(), milestone()])));
+    const outcomes = await Promise.all(
+      pairs.map(([a, b]) => Promise.allSettled([child(a, { blocked_by: [b.id] }), child(b, { blocked_by: [a.id] })])),
+    );
+    expect(outcomes.map((pair) => pair.filter(({ status }) => status === 'rejected').length)).toEqual(
+      pairs.map(() => 1),
+    );
+  });
+
+  test('no more wait for one task than may', async () => {
+    const { add } = await setUp();
+    const blocker = await add();
+    const outcomes = await Promise.allSettled(Array.from({ length: 520 }, () => add({ blocked_by: [blocker.id] })));
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(20);
+    expect((await tasks.get(blocker.id)).task.blocks).toHaveLength(500);
+  });
+});
+
 describe('moves', () => {
   test('times: started once, completed as long as it is', async () => {
     const { add } = await setUp();

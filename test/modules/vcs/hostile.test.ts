@@ -131,7 +131,7 @@ describe('what lies outside', () => {
     // A second one has them checked out.
     const { worktreePath } = await vcs.prepare({
       repo: task.repo,
-      taskId: task.taskId.replace(/.$/, '0'),
+      taskId: task.taskId.replace(/.$/, (last) => (last === '0' ? '1' : '0')),
       base: headCommit,
     });
     expect(lstatSync(path.join(worktreePath, 'd')).isSymbolicLink()).toBe(true);

@@ -364,7 +364,9 @@ describe('a task is archived', () => {
     expect(usersView(root)).toBe(before);
     // Again, and one that was never begun.
     expect(await vcs.archive(task)).toEqual({ headCommit: head });
-    expect(await vcs.archive({ ...task, taskId: task.taskId.replace(/.$/, '0') })).toEqual({ headCommit: undefined });
+    expect(
+      await vcs.archive({ ...task, taskId: task.taskId.replace(/.$/, (last) => (last === '0' ? '1' : '0')) }),
+    ).toEqual({ headCommit: undefined });
     expect(existsSync(path.join(dataDir, 'worktrees'))).toBe(true);
   });
 });

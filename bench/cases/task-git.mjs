@@ -1,0 +1,148 @@
+// What start and submit take in a repository of 20,000 files, and how much of that is Muster's: all but the time in which a git of
+// the server's runs.
+
+import { execFile } from 'node:child_process';
+import { appendFile, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { cpuSeconds, postgresCpuSeconds } from '../lib/cpu.mjs';
+import { startMuster } from '../lib/muster.mjs';
+
+const run = promisify(execFile);
+const FILES = 20_000;
+const PER_FOLDER = 100;
+const EDITS = 5;
+const TARGET_MS = 15;
+
+/** @returns {Promise<string[]>} lines of markdown */
+export async function measureTaskGit({ database, log, tasks = 15 }) {
+  const home = await mkdtemp(join(tmpdir(), 'muster-bench-git-'));
+  try {
+    log(`making a repository of ${FILES} files ...`);
+    const repo = await makeRepository(join(home, 'repo'));
+    const clock = join(home, 'clock');
+    await writeFile(clock, '');
+    const muster = await startMuster({
+      DATABASE_URL: database.connection,
+      MUSTER_DATA_DIR: join(home, 'data'),
+      GIT_CLOCK: clock,
+      NODE_OPTIONS: `--import ${new URL('../lib/git-clock.mjs', import.meta.url)}`,
+    });
+    try {
+      return await measure({
+        pids: { server: muster.pid, postgres: database.pid },
+        url: muster.url,
+        repo,
+        clock,
+        log,
+        tasks,
+      });
+    } finally {
+      await muster.stop();
+    }
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+async function measure({ pids, url, repo, clock, log, tasks }) {
+  const { id: repo_id } = await post(`${url}/api/repos`, { path: repo });
+  const taken = { start: [], submit: [] };
+  const cpu = { start: [0, 0], submit: [0, 0] };
+  const burnt = () => [cpuSeconds(pids.server), postgresCpuSeconds(pids.postgres)];
+  const metered = async (what, work) => {
+    const before = burnt();
+    const result = await work();
+    cpu[what] = burnt().map((seconds, n) => cpu[what][n] + seconds - before[n]);
+    return result;
+  };
+  // The first of each warms up.
+  for (let n = 0; n <= tasks; n += 1) {
+    const { id } = await post(`${url}/api/tasks`, { repo_id, kind: 'Task', description: `Change ${EDITS} files` });
+    const start = await metered('start', () => timed(clock, () => post(`${url}/api/tasks/${id}/start`, {})));
+    const { vcs } = await (await fetch(`${url}/api/tasks/${id}`)).json();
+    for (let edit = 0; edit < EDITS; edit += 1)
+      await appendFile(join(vcs.worktree_path, nameOf(edit * 3000)), 'More\n');
+    const submit = await metered('submit', () =>
+      timed(clock, () => post(`${url}/api/tasks/${id}/submit`, { message: 'Change them' })),
+    );
+    log(`start and submit ${n}: ${JSON.stringify({ start, submit })}`);
+    if (n === 0) {
+      cpu.start = [0, 0];
+      cpu.submit = [0, 0];
+      continue;
+    }
+    taken.start.push(start);
+    taken.submit.push(submit);
+    await post(`${url}/api/tasks/${id}/cancel`, {});
+  }
+  const lines = [
+    `| ${FILES.toLocaleString('en-US')} files, of ${tasks} | all, p50 ms | git, p50 ms | git processes | Muster outside git: least / p50 / most, ms | of that to start git, p50 ms | CPU of server / Postgres, mean ms | target |`,
+    '| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
+  ];
+  for (const [what, list] of Object.entries(taken)) {
+    const all = sorted(list.map(({ total }) => total));
+    const git = sorted(list.map((each) => each.git));
+    const own = sorted(list.map((each) => each.total - each.git));
+    const verdict = `below ${TARGET_MS} ${median(own) < TARGET_MS ? 'met' : 'MISSED'}`;
+    lines.push(
+      `| ${what} | ${median(all).toFixed(0)} | ${median(git).toFixed(0)} | ${list[0].runs} | ${own[0].toFixed(1)} / ${median(own).toFixed(1)} / ${own.at(-1).toFixed(1)} | ${median(sorted(list.map(({ starting }) => starting))).toFixed(1)} | ${cpu[what].map((seconds) => ((seconds / list.length) * 1000).toFixed(0)).join(' / ')} | ${verdict} |`,
+    );
+  }
+  return lines;
+}
+
+const sorted = (numbers) => [...numbers].sort((a, b) => a - b);
+const median = (list) => list[Math.floor(list.length / 2)];
+
+/** What `work` takes, how long one git at least ran meanwhile and what it took to start them, in ms, and how many they were. */
+async function timed(clock, work) {
+  await writeFile(clock, '');
+  const began = performance.now();
+  await work();
+  const total = performance.now() - began;
+  const spans = (await readFile(clock, 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ').map(Number))
+    .sort((a, b) => a[1] - b[1]);
+  let git = 0;
+  let starting = 0;
+  let end = 0;
+  for (const [called, from, to] of spans) {
+    starting += from - called;
+    git += Math.max(0, to - Math.max(from, end));
+    end = Math.max(end, to);
+  }
+  return { total, git, starting, runs: spans.length };
+}
+
+async function post(url, body) {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(`${url}: ${await answer.text()}`);
+  return answer.json();
+}
+
+const nameOf = (n) => join(`folder-${Math.floor(n / PER_FOLDER)}`, `file-${n}.txt`);
+
+async function makeRepository(path) {
+  await mkdir(path);
+  await chmod(path, 0o755);
+  const git = (...args) =>
+    run('git', ['-C', path, '-c', 'user.name=Bench', '-c', 'user.email=bench@example.com', ...args], {
+      maxBuffer: 64 * 1024 * 1024,
+    });
+  await git('init', '--quiet', '--initial-branch=main');
+  for (let n = 0; n < FILES; n += 1) {
+    if (n % PER_FOLDER === 0) await mkdir(join(path, `folder-${n / PER_FOLDER}`));
+    await writeFile(join(path, nameOf(n)), `The file ${n}\n`);
+  }
+  await git('add', '--all');
+  await git('commit', '--quiet', '--message', 'Begin');
+  return path;
+}

@@ -1,0 +1,42 @@
+import { test } from 'vitest';
+import { createManualClock } from '../../src/platform/clock.js';
+import { startTestApp } from '../support/app.js';
+import { useGitRepos } from '../support/git-repos.js';
+import { startRecording } from '../support/golden.js';
+import { createTasksClient, registerRepo } from '../support/tasks-client.js';
+
+const repos = useGitRepos();
+const nobody = 'task_01ARZ3NDEKTSV4RRFFQ69G5FAV';
+
+test('learnings', async () => {
+  const clock = createManualClock(new Date('2026-01-31T12:00:00Z'));
+  const { url } = await startTestApp({ clock });
+  const tasks = createTasksClient(url);
+  const repo_id = await registerRepo(url, repos.repo());
+  const { id: top } = await tasks.create({ repo_id, kind: 'Milestone' });
+  const { id: task } = await tasks.create({ repo_id, parent_id: top });
+  const { id: sub } = await tasks.create({ repo_id, kind: 'Subtask', parent_id: task });
+  const { call, matches } = startRecording(url);
+  const add = (title: string, id: string, body: object) => call(title, 'POST', `/api/learnings/${id}`, body);
+  await add('add', sub, { content: 'Tests need a "clean" database.\nAlways.' });
+  clock.advance(1000);
+  await add('add another', sub, { content: 'é' });
+  await add('add above', task, { content: 'Mind the gap.' });
+  await add('add at the top', top, { content: 'Release on Fridays.' });
+  await add('nothing', sub, {});
+  await add('blank', sub, { content: ' \n' });
+  await add('too much', sub, { content: 'c'.repeat(8193) });
+  await add('an unknown field', sub, { content: 'c', source_task_id: top });
+  await add('on nothing', nobody, { content: 'c' });
+  await add('on a malformed id', '42', { content: 'c' });
+  await call('list', 'GET', `/api/learnings/${sub}`);
+  await call('a page', 'GET', `/api/learnings/${sub}?limit=1`);
+  await call('no page', 'GET', `/api/learnings/${sub}?limit=0`);
+  await call('a foreign cursor', 'GET', `/api/learnings/${sub}?cursor=x`);
+  await call('of nothing', 'GET', `/api/learnings/${nobody}`);
+  await call('inherited', 'GET', `/api/learnings/${sub}/inherited`);
+  await call('inherited by nothing', 'GET', `/api/learnings/${nobody}/inherited`);
+  await tasks.complete(sub);
+  await call('what has come up', 'GET', `/api/learnings/${task}`);
+  await matches('learnings');
+});
