@@ -4,6 +4,7 @@ import { bearer, makeToken, type TestToken } from '../../access/support/tokens.j
 import type { TestApp } from '../../support/app.js';
 import { asOften } from '../../support/effort.js';
 import { git, useGitRepos } from '../../support/git-repos.js';
+import { createHelpClient, type HelpClient } from '../../support/help-client.js';
 import { RefusedError } from '../../support/jobs-client.js';
 import { createReviewsClient, type ReviewsClient } from '../../support/reviews-client.js';
 import { registerRepo } from '../../support/tasks-client.js';
@@ -86,7 +87,7 @@ async function setUp(app: TestApp) {
   });
   const ledger = async (id: string) =>
     (await ledgerOf(app.url, repoId, bearer(owner))).filter(({ task_id }) => task_id === id);
-  return { stage, clientsAt, ledger, human, doer };
+  return { stage, clientsAt, ledger, human, doer, help: createHelpClient(app.url, bearer(owner)) };
 }
 
 const somebody = ['-c', 'user.name=x', '-c', 'user.email=x@example.org'];
@@ -142,9 +143,9 @@ test(
   'whatever reviewers do, reviews are as the model says, and as the ledger tells',
   { timeout: asOften(60_000) },
   async () => {
-    const { apps, database } = await startTestApps({}, {});
+    const { apps } = await startTestApps({}, {});
     const [first] = apps;
-    const { stage, clientsAt, ledger, human } = await setUp(first);
+    const { stage, clientsAt, ledger, human, help } = await setUp(first);
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 16, size: 'max' }), async (steps) => {
         const task = await stage();
@@ -152,11 +153,11 @@ test(
         const begin: Step = { do: 'submit', by: 'human' };
         for (const [place, what] of [begin, ...steps].entries()) {
           const as = clientsAt(apps[place % apps.length]?.url ?? '', task.bound);
+          const before = model.status;
           const expected = apply(model, resolved(what, model.rounds.length));
-          // Requests for help are none of reviews: what one does to the task is done to its row.
-          if (what.do === 'wait' || what.do === 'resume') {
-            await database.query(`UPDATE tasks SET status = $2 WHERE id = $1`, [task.id, model.status]);
-          } else expect(await perform(as, task, what), JSON.stringify(what)).toBe(expected);
+          if (what.do !== 'wait' && what.do !== 'resume') {
+            expect(await perform(as, task, what), JSON.stringify(what)).toBe(expected);
+          } else if (model.status !== before) await (what.do === 'wait' ? help.ask(task.id) : answer(help, task.id));
           const { task: present, review } = await human.tasks.get(task.id);
           const open = model.rounds.find((each) => !isFinal(each));
           expect([present.status, review?.status]).toEqual([model.status, open?.status]);
@@ -172,6 +173,12 @@ test(
     );
   },
 );
+
+async function answer(help: HelpClient, taskId: string): Promise<void> {
+  const asked = await help.active(taskId);
+  await help.respond(asked?.id ?? '');
+  await help.resume(taskId);
+}
 
 /** With the present round by its number. */
 function resolved(what: Step, count: number): Step {

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { bearer, makeToken, type TestToken } from '../../access/support/tokens.js';
 import { git, useGitRepos, writeFiles, type Files } from '../../support/git-repos.js';
+import { createHelpClient } from '../../support/help-client.js';
 import { refusal } from '../../support/jobs-client.js';
 import { createReviewsClient, type RestReview, type ReviewsClient } from '../../support/reviews-client.js';
 import { sharedTestApp } from '../../support/shared-app.js';
@@ -173,8 +174,8 @@ describe('phases', () => {
 
   test('while the task waits for an answer the review keeps its phase', async () => {
     const { id, review } = await setUp();
-    const { query } = app.current.database;
-    await query(`UPDATE tasks SET status = 'AwaitingHuman' WHERE id = '${id}'`);
+    const help = createHelpClient(app.current.url, bearer(owner));
+    const asked = await help.ask(id);
     for (const call of [() => human.approve(review.id), () => human.requestChanges(review.id)]) {
       expect(await refusal(call())).toMatchObject({
         error: 'invalid_state',
@@ -183,7 +184,8 @@ describe('phases', () => {
     }
     await human.comment(review.id, { file_path: 'new.txt' });
     expect(await human.active(id)).toEqual(review);
-    await query(`UPDATE tasks SET status = 'InReview' WHERE id = '${id}'`);
+    await help.respond(asked.id);
+    await help.resume(id);
     expect((await human.approve(review.id)).status).toBe('HumanPending');
   });
 

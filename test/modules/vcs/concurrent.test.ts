@@ -87,7 +87,7 @@ test('the same work is committed and archived by several at a time, once', async
   expect(new Set(heads.map(({ headCommit }) => headCommit)).size).toBe(1);
   expect(git(root, 'rev-list', '--count', `${baseCommit}..${branch}`)).toBe('1');
   const archived = await Promise.all(Array.from({ length: 5 }, () => vcs.archive(task)));
-  expect(archived).toEqual(Array.from({ length: 5 }, () => heads[0]));
+  expect(archived).toEqual(Array.from({ length: 5 }, () => ({ headCommit: heads[0]?.headCommit })));
 });
 
 test('commits of the agent go on while Muster looks at them and commits', async () => {
