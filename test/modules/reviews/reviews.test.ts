@@ -5,6 +5,7 @@ import { bearer, makeToken, type TestToken } from '../../access/support/tokens.j
 import { git, useGitRepos, writeFiles, type Files } from '../../support/git-repos.js';
 import { createHelpClient } from '../../support/help-client.js';
 import { refusal } from '../../support/jobs-client.js';
+import { createLearningsClient } from '../../support/learnings-client.js';
 import { createReviewsClient, type RestReview, type ReviewsClient } from '../../support/reviews-client.js';
 import { sharedTestApp } from '../../support/shared-app.js';
 import { registerRepo } from '../../support/tasks-client.js';
@@ -189,14 +190,26 @@ describe('phases', () => {
     expect((await human.approve(review.id)).status).toBe('HumanPending');
   });
 
-  test('an approval releases what the task blocked, together with all else', async () => {
-    const { repo_id, id, review } = await setUp();
+  test('an approval releases what the task blocked, and hands its learnings up', async () => {
+    const { repo_id } = await setUp();
+    const top = await human.tasks.create({ repo_id, kind: 'Milestone' });
+    const { id } = await human.tasks.create({ repo_id, parent_id: top.id });
+    await human.tasks.start(id);
+    const review = await human.submit(id, { f: 'x' });
     const waiting = await human.tasks.create({ repo_id, blocked_by: [id] });
+    const learnings = createLearningsClient(app.current.url, bearer(owner));
+    await learnings.add(id, 'It is so.');
     await human.approve(review.id);
     await human.approve(review.id);
     expect((await human.tasks.get(waiting.id)).task.effectively_blocked).toBe(false);
+    expect(await learnings.list(top.id)).toMatchObject([{ content: 'It is so.', source_task_id: id }]);
     const told = (await ledgerOf(app.current.url, repo_id, bearer(owner))).filter((event) => event.task_id === id);
-    expect(told.slice(-3).map(({ type }) => type)).toEqual(['ReviewPhaseChanged', 'TaskCompleted', 'ReviewApproved']);
+    expect(
+      told
+        .map(({ type }) => type)
+        .filter((type) => type !== 'LearningBubbled')
+        .slice(-3),
+    ).toEqual(['ReviewPhaseChanged', 'TaskCompleted', 'ReviewApproved']);
     for (const event of told.filter(({ type }) => /^Review(Phase|Approved)/.test(type))) {
       expect(event.payload).toMatchObject({ head_commit: review.head_commit, head_tree: review.head_tree });
     }
