@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { serverSettings } from '../../src/settings.js';
 import { useBuiltServer } from '../support/built-server.js';
-import { runMuster } from './support/muster.js';
+import { type Ended, runMuster } from './support/muster.js';
+import { runMany } from './support/run-many.js';
 
 useBuiltServer();
 
@@ -70,11 +71,16 @@ test.each([[['--help']], [['-h']], [['help']]])('muster %j lists every command a
   }
 });
 
-test.each(commands)('muster %s --help says how it is used', async (command) => {
-  const { code, stdout, stderr } = await runMuster([...command.split(' '), '--help']);
-  expect([code, stderr]).toEqual([0, '']);
-  expect(stdout).toContain(`Usage  muster ${command}`);
-  expect(stdout).toMatch(/^Flags$/m);
+describe('muster COMMAND --help says how it is used', () => {
+  let said: readonly Ended[] = [];
+  beforeAll(async () => {
+    said = await runMany(commands.map((command) => [...command.split(' '), '--help']));
+  });
+  test.each(commands.map((command, index) => [command, index] as const))('%s', (command, index) => {
+    expect(said[index]).toMatchObject({ code: 0, stderr: '' });
+    expect(said[index]?.stdout).toContain(`Usage  muster ${command}`);
+    expect(said[index]?.stdout).toMatch(/^Flags$/m);
+  });
 });
 
 test.each(['serve', 'jobs submit'])('muster help %s says the same as --help after it', async (command) => {
@@ -157,11 +163,23 @@ describe('a command line that makes no sense ends with 2 and names what is wrong
     ['jobs submit a --max-attempts 101', "--max-attempts: '101' is no whole number from 1 to 100", 'jobs submit'],
     ['jobs submit a --timeout-sec 1.5', "--timeout-sec: '1.5' is no whole number from 1 to 604800", 'jobs submit'],
   ];
-  test.each(cases)('muster %s', async (line, message, topic) => {
-    const { code, stdout, stderr } = await runMuster(line.split(' '));
-    expect(stderr).toContain(`muster: ${message}`);
-    expect([code, stdout]).toEqual([2, '']);
-    if (topic !== undefined) expect(stderr).toMatch(new RegExp(`^See muster help ${topic}\\.$`, 'm'));
+  let said: readonly Ended[] = [];
+  beforeAll(async () => {
+    said = await runMany(cases.map(([line]) => line.split(' ')));
+  });
+  test.each(cases.map((each, index) => [each[0], index, ...each.slice(1)] as const))(
+    'muster %s',
+    (_line, index, message, topic) => {
+      const { code, stdout, stderr } = said[index] ?? { code: null, stdout: '', stderr: '' };
+      expect(stderr).toContain(`muster: ${message}`);
+      expect([code, stdout]).toEqual([2, '']);
+      if (topic !== undefined) expect(stderr).toMatch(new RegExp(`^See muster help ${topic}\\.$`, 'm'));
+    },
+  );
+
+  test('and the process ends with it', async () => {
+    const { code, stderr } = await runMuster(['nonsense']);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("there is no command 'nonsense'")]);
   });
 
   test('a value from the environment is named by its variable', async () => {

@@ -115,7 +115,7 @@ function differences(told: readonly RestEvent[], ledger: readonly RestEvent[]): 
 test('kill -9 of servers, one and several, again and again', async () => {
   const scene = await setUp(await makeDatabase(), 3);
   const { fleet, followers } = scene;
-  for (const places of [[0], [1], [2], [0, 1], [0, 1, 2]]) {
+  for (const places of [[0], [1, 2], [0, 1, 2]]) {
     await progress(scene, randomInt(20, 60));
     await Promise.all(places.map(fleet.kill));
     if (fleet.urls().length > 0) await progress(scene, 20);
@@ -128,7 +128,7 @@ test('kill -9 of servers, one and several, again and again', async () => {
 test('a server that SIGSTOP stops in mid work holds nobody up', async () => {
   const scene = await setUp(await makeDatabase(), 3);
   const { fleet, followers, submitters, besides } = scene;
-  for (let round = 0; round < asOften(10); round++) {
+  for (let round = 0; round < asOften(6); round++) {
     await progress(scene, randomInt(5, 30));
     const place = round % 3;
     const others = followers.filter(({ url }) => url !== fleet.url(place));
@@ -174,7 +174,7 @@ test('while somebody holds the fence, writers go on and nothing is told; then ev
 test('backends that are terminated at random, many times', async () => {
   const scene = await setUp(await startOwnPostgres(), 3);
   const victims: string[] = [];
-  for (let strike = 0; strike < asOften(15); strike++) {
+  for (let strike = 0; strike < asOften(8); strike++) {
     const rows = await scene.database.query<{ name: string }>(
       `SELECT application_name AS name, pg_terminate_backend(pid) FROM (
          SELECT pid, application_name FROM pg_stat_activity WHERE datname = current_database()
@@ -186,7 +186,7 @@ test('backends that are terminated at random, many times', async () => {
     await progress(scene, randomInt(1, 20));
   }
   await expectKept(scene);
-  expect(victims.length).toBeGreaterThan(15);
+  expect(victims.length).toBeGreaterThan(8);
   expect(new Set(victims)).toEqual(new Set(['muster', 'muster listen']));
 });
 

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Api, type ApiKind, failure, type Headers, protoJson, view } from './api.js';
@@ -12,13 +12,17 @@ export const bufCurlApis: readonly ApiKind[] = [
   ['--protocol', 'grpcweb'],
 ].map((flags) => ({ name: `buf curl, ${flags[1]}`, open: (url) => open(url, flags) }));
 
+/** The program itself: what npm puts in its place starts Node before it. */
+const [platform = ''] = readdirSync('node_modules/@bufbuild').filter((name) => name.startsWith('buf-'));
+const buf = path.join('node_modules/@bufbuild', platform, 'bin/buf');
+
 let image = '';
 
 /** The schema, read once: from the sources each call would compile them. */
 export function schemaImage(): string {
   if (image === '') {
     image = path.join(mkdtempSync(path.join(tmpdir(), 'muster-test-')), 'schema.binpb');
-    execFileSync('node_modules/.bin/buf', ['build', '-o', image]);
+    execFileSync(buf, ['build', '-o', image]);
     process.once('exit', () => rmSync(path.dirname(image), { recursive: true, force: true }));
   }
   return image;
@@ -55,7 +59,7 @@ export function runBuf(
   input: string,
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn('node_modules/.bin/buf', args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(buf, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
