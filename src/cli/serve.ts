@@ -1,5 +1,4 @@
 import { isatty } from 'node:tty';
-import { startApp } from '../app.js';
 import { readSettings } from '../platform/config.js';
 import { createLog } from '../platform/log.js';
 import { serverSettings } from '../settings.js';
@@ -25,6 +24,8 @@ async function serve(values: Readonly<Record<string, unknown>>): Promise<number>
   const began = performance.now();
   let reload = (): void => undefined;
   const told = signalled(() => reload());
+  // A bad value has been named by now, and a signal is heard while all the rest is loaded.
+  const { startApp } = await import('../app.js');
   const app = await startApp({ config, log });
   reload = () => app.reload();
   log.info('ready', { url: app.url, pid: process.pid, ms: Math.round(performance.now() - began) });

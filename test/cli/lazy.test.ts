@@ -29,14 +29,17 @@ test.each([[['jobs', 'list']], [['events', 'tail']]])('muster %j loads no server
   expect(loaded.filter((url) => rooms.server.test(url))).toEqual([]);
 });
 
+/** Loads all that a server needs, and ends. */
+const noDatabase = ['serve', '--port', '0', '--database-url', 'postgres://nobody@127.0.0.1:9/none'];
+
 test('a server loads no client', async () => {
-  const loaded = await loadedBy(['serve', '--port', 'none']);
+  const loaded = await loadedBy(noDatabase);
   expect(loaded.some((url) => rooms.server.test(url))).toBe(true);
   expect(loaded.filter((url) => url.includes('/dist/src/client/'))).toEqual([]);
 });
 
 test('a server without a collector loads nothing that traces', async () => {
-  const loaded = await loadedBy(['serve', '--port', 'none']);
+  const loaded = await loadedBy(noDatabase);
   expect(loaded.some((url) => rooms.server.test(url))).toBe(true);
   const tracing = /\/dist\/src\/platform\/tracing\.js$|\/@opentelemetry\/(sdk-|exporter-|otlp-|resources|core)/;
   expect(loaded.filter((url) => tracing.test(url))).toEqual([]);
