@@ -75,6 +75,7 @@ export const comments: Readonly<Record<string, string>> = {
   "muster.v1.GateResult.head_commit": "The commit and git's name of the tree that it is a verdict on.",
   "muster.v1.GateResult.runs": "How often its command was started: more than once after exit code 75, and when a server died over it.",
   "muster.v1.GateResult.next_run_at": "When it is to be run next, while it is Pending.",
+  "muster.v1.GateResult.round": "Which time that the review's gates were run, from 1.",
   "muster.v1.CreateGateRequest.name": "1 to 64 letters, digits or _ . - of which the first is a letter or digit.",
   "muster.v1.CreateGateRequest.command": "At most 16 KiB.",
   "muster.v1.CreateGateRequest.timeout_secs": "1 to 86400, default 300.",

@@ -1,9 +1,19 @@
 import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { authenticateBy, checkOidc, needsToken, noToken } from './app/access.js';
 import { migrateDatabase, openConnection, startClock } from './app/database.js';
 import { checkCollector, gauges, observeCalls, startTracing } from './app/observe.js';
 import { createAudit } from './modules/audit/index.js';
 import { createEventRpc, createEvents } from './modules/events/index.js';
+import {
+  createGateFiles,
+  createGateRounds,
+  createGateRpc,
+  createGates,
+  createRunner,
+  createStarter,
+  createWatchGates,
+} from './modules/gates/index.js';
 import { createHelp, createHelpRpc } from './modules/help/index.js';
 import { createJobRpc, createJobs } from './modules/jobs/index.js';
 import { createLearningRpc, createLearnings } from './modules/learnings/index.js';
@@ -18,6 +28,8 @@ import {
   createTasks,
   createVcsRpc,
   createWorktrees,
+  gatedReviews,
+  gatedTasks,
   noSuchTask,
   waiting,
 } from './modules/tasks/index.js';
@@ -142,6 +154,18 @@ async function compose(
   const git = createGit();
   const repos = createRepos({ db, clock, newId, log, git, appended });
   const vcs = createVcs({ git, dataDir: config.dataDir });
+  const queue = jobs.ownQueue('muster.gate');
+  const rounds = createGateRounds({ queue });
+  const files = createGateFiles({ db, clock, newId, appended, vcs, tasks: gatedTasks });
+  const gated = { tasks: gatedTasks, reviews: gatedReviews };
+  const gates = createGates({ db, clock, newId, log, appended, files, ...gated });
+  const starter = createStarter({
+    ...{ db, clock, log, appended, queue, vcs },
+    ...gated,
+    scratchDir: path.resolve(config.dataDir, 'gates'),
+  });
+  const { pollInterval: pollMs, gateConcurrency: concurrency } = config;
+  const runner = createRunner({ db, log, queue, starter, concurrency, pollMs });
   const tasks = createTasks({
     db,
     clock,
@@ -149,6 +173,7 @@ async function compose(
     log,
     appended,
     vcs,
+    gates: { files, rounds },
     committer: config.committer,
     pollMs: config.pollInterval,
   });
@@ -166,7 +191,8 @@ async function compose(
     tasks: { ...waiting, change, changeOf, get: tasks.get, noSuchTask: (id) => noSuchTask('task_id', id) },
     pollMs: config.pollInterval,
   });
-  const reviews = createReviews({ db, clock, newId, log, appended, vcs, tasks: createReviewedTasks(newId) });
+  const reviewed = createReviewedTasks(newId);
+  const reviews = createReviews({ db, clock, newId, log, appended, vcs, tasks: reviewed, rounds, files });
   const audit = createAudit({ db, clock, log, appended });
   if (needsToken(config) && !(await tokens.anyUsable())) throw noToken(config);
 
@@ -186,6 +212,7 @@ async function compose(
   const policy = createPolicy(grants);
   const own = [
     createEventRpc(events, (principal) => policy.isGranted(principal, auditScope)),
+    createGateRpc({ gates, watch: createWatchGates({ db, events, reviews: gatedReviews }), rerun: reviews.rerun }),
     createHelpRpc(help, checkOwn),
     createJobRpc(jobs),
     createLearningRpc(learnings, checkOwn),
@@ -242,6 +269,7 @@ async function compose(
     events,
     jobs,
     tasks.background,
+    runner,
     help.background,
     audit,
     tokens.recogniser,

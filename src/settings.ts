@@ -144,6 +144,14 @@ export const serverSettings = {
     help: 'How often a server looks for due, overdue and waiting jobs that nobody told it of.',
     parse: parse.positive(parse.duration),
   }),
+  gateConcurrency: setting({
+    env: 'MUSTER_GATE_CONCURRENCY',
+    flag: 'gate-concurrency',
+    value: 'N',
+    fallback: '4',
+    help: 'How many gates a server runs at a time, up to 1000; 0: none, which is left to other servers then.',
+    parse: parse.integer(0, 1000),
+  }),
   jobRetention: setting({
     env: 'MUSTER_JOB_RETENTION',
     flag: 'job-retention',

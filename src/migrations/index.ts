@@ -11,6 +11,7 @@ import { taskVcs } from './0009-task-vcs.js';
 import { reviewRounds } from './0010-review-rounds.js';
 import { learnings } from './0012-learnings.js';
 import { helpRequests } from './0013-help-requests.js';
+import { gates } from './0014-gates.js';
 
 /** Every step of the schema, oldest first. */
 export const migrations: readonly Migration[] = [
@@ -26,4 +27,5 @@ export const migrations: readonly Migration[] = [
   reviewRounds,
   learnings,
   helpRequests,
+  gates,
 ];

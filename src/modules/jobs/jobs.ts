@@ -69,6 +69,23 @@ export const limits = {
 
 const names = /^[A-Za-z0-9_.:/-]{1,128}$/;
 
+/** Jobs of such kinds are the server's own: nobody else submits, claims or cancels them. */
+const ownKinds = /^muster\./;
+
+/** Throws `invalid_request` naming the field. */
+export function checkKind(field: string, kind: string): void {
+  checkName(field, kind);
+  if (ownKinds.test(kind)) throw invalidField(field, "may not begin with 'muster.': such jobs are the server's own");
+}
+
+/** Throws `forbidden` for a job that is the server's own. */
+export function checkNotOwn({ id, kind }: Pick<Job, 'id' | 'kind'>): void {
+  if (!ownKinds.test(kind)) return;
+  throw new AppError('forbidden', `${id} is a job of the server's own, which ends with what it is for.`, {
+    details: { rule: 'own_jobs', kind },
+  });
+}
+
 export function isTerminal(status: JobState): boolean {
   return status === 'done' || status === 'error' || status === 'canceled';
 }
@@ -79,7 +96,7 @@ export function statusOf(state: JobState): JobStatus {
 
 /** Throws `invalid_request` or `too_large`, naming the field. */
 export function newJob(input: SubmitInput, now: Date): NewJob {
-  checkName('kind', input.kind);
+  checkKind('kind', input.kind);
   const payload = jsonText('payload', input.payload ?? null, limits.payloadBytes);
   const key = input.idempotencyKey ?? undefined;
   if (key !== undefined && !/^[\x20-\x7e]{1,255}$/.test(key)) {

@@ -12,7 +12,9 @@ import { type CompleteInput, createDesk, type FailInput, type HeartbeatInput } f
 import { createHousekeeping } from './housekeeping.js';
 import {
   checkInteger,
+  checkKind,
   checkName,
+  checkNotOwn,
   type ClaimedJob,
   invalidTransition,
   isTerminal,
@@ -21,6 +23,7 @@ import {
   type JobStatus,
   type SubmitInput,
 } from './jobs.js';
+import { createOwnQueue, type OwnQueue } from './own-queue.js';
 import { createReports, type Renewal } from './reports.js';
 import { cancelJob, findJobs, forgetCanceled } from './store.js';
 import { countJobs, listJobs } from './store-list.js';
@@ -70,6 +73,8 @@ export interface Jobs {
   fail(input: FailInput, origin: Origin, keep?: Keep<Job>): Promise<Job>;
   work(inputs: AsyncIterable<WorkInput>, origin: Origin, signal: AbortSignal): AsyncIterable<WorkOutput>;
   watch(id: string, signal: AbortSignal): AsyncIterable<Job>;
+  /** Of a kind that begins with `muster.`. */
+  ownQueue(kind: string): OwnQueue;
   /** How many jobs wait (`queued`), wait for their time (`scheduled`) and run (`running`); counted up to ten thousand. */
   depths(): Promise<{ readonly [state: string]: number }>;
   start(): void;
@@ -89,7 +94,8 @@ export function createJobs(deps: JobsDeps): Jobs {
   const onScheduled = housekeeping.scheduleChanged;
   const submitter = createSubmitter({ db, clock, newId, wakeups, onScheduled, appended });
   const claimer = createClaimer({ db, clock, wakeups, log, stopping, appended, pollMs });
-  const desk = createDesk(createReports({ db, clock, wakeups, random, onScheduled, appended }));
+  const reports = createReports({ db, clock, wakeups, random, onScheduled, appended });
+  const desk = createDesk(reports);
   const watcher = createWatcher({ db, wakeups, log, pollMs });
 
   // Reads of concurrent callers share a query; each begins after its call came in, so it sees all that was committed.
@@ -109,6 +115,7 @@ export function createJobs(deps: JobsDeps): Jobs {
   }
 
   async function cancel(id: string, origin: Origin, keep?: Keep<Canceled>): Promise<Canceled> {
+    checkNotOwn(await get(id));
     const canceled: Canceled = { id, status: 'canceled' };
     const keepChange = async (tx: Tx, was: JobState | undefined): Promise<void> => {
       if (was !== undefined) await keep?.(tx, canceled);
@@ -185,6 +192,7 @@ export function createJobs(deps: JobsDeps): Jobs {
     },
     work: (inputs, origin, signal) => serveWorker(inputs, origin, signal, { claimer, desk, watcher, log, stopping }),
     watch,
+    ownQueue: (kind) => createOwnQueue(kind, { claimer, reports, newId, onAdded: submitter.announce, appended }),
     depths: () => countJobs(db),
     start() {
       housekeeping.start();
@@ -215,7 +223,7 @@ function notFound(id: string): AppError {
 export function claimRequest(input: ClaimInput): Omit<ClaimRequest, 'origin'> {
   checkName('worker_id', input.workerId);
   if (input.kinds.length === 0 || input.kinds.length > 50) throw invalidField('kinds', 'must name 1 to 50 kinds');
-  input.kinds.forEach((kind, index) => checkName(`kinds[${index}]`, kind));
+  input.kinds.forEach((kind, index) => checkKind(`kinds[${index}]`, kind));
   return {
     workerId: input.workerId,
     kinds: [...new Set(input.kinds)].sort(),

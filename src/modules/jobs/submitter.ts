@@ -54,7 +54,8 @@ export function createSubmitter({ db, clock, newId, wakeups, onScheduled, append
     },
   });
 
-  function announce(jobs: readonly IdentifiedJob[]): void {
+  /** Tells who waits for such jobs. */
+  function announce(jobs: readonly Pick<IdentifiedJob, 'kind' | 'state'>[]): void {
     const kinds = new Set<string>();
     let scheduled = false;
     for (const job of jobs) {
@@ -66,6 +67,7 @@ export function createSubmitter({ db, clock, newId, wakeups, onScheduled, append
   }
 
   return {
+    announce,
     async submit(input: SubmitInput, origin: Origin, keep?: Keep<Submitted>): Promise<Submitted> {
       return inserts.submit({ ...newJob(input, clock.now()), id: newId('job'), origin }, keep);
     },

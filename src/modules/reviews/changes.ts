@@ -23,6 +23,7 @@ export function phaseChange(
   repoId: string | undefined,
 ): Change {
   return about(type, review, repoId, {
+    gates_completed_at: review.gatesCompletedAt ?? null,
     agent_completed_at: review.agentCompletedAt ?? null,
     human_completed_at: review.humanCompletedAt ?? null,
     ...(type === 'ChangesRequested' && { summary: review.summary ?? null }),

@@ -9,11 +9,12 @@ interface Phase {
   readonly reviewers: readonly string[];
   readonly approved: ReviewStatus;
   /** The field that tells when it ended. */
-  readonly completed: 'agentCompletedAt' | 'humanCompletedAt';
+  readonly completed: 'gatesCompletedAt' | 'agentCompletedAt' | 'humanCompletedAt';
 }
 
 /** In all other statuses nobody decides: gates run, or it is final. */
 const phases: Readonly<Partial<Record<ReviewStatus, Phase>>> = {
+  GatesEscalated: { reviewers: ['human'], approved: 'AgentPending', completed: 'gatesCompletedAt' },
   AgentPending: { reviewers: ['agent', 'human'], approved: 'HumanPending', completed: 'agentCompletedAt' },
   HumanPending: { reviewers: ['human'], approved: 'Approved', completed: 'humanCompletedAt' },
 };
@@ -49,7 +50,7 @@ function notYourPhase(id: string, status: ReviewStatus): AppError {
 }
 
 /** Nobody decides while a task waits for an answer. */
-export function checkNotWaiting({ id, status }: Review, taskStatus: string, decision: Decision): void {
+export function checkNotWaiting({ id, status }: Review, taskStatus: string, to: ReviewStatus): void {
   if (taskStatus === 'InReview') return;
   throw new AppError(
     'invalid_state',
@@ -57,7 +58,7 @@ export function checkNotWaiting({ id, status }: Review, taskStatus: string, deci
     {
       details: {
         from: status,
-        to: decision === 'approve' ? 'Approved' : 'ChangesRequested',
+        to,
         allowed: [],
         task_status: taskStatus,
       },
@@ -77,23 +78,30 @@ export function checkNotOwnWork(
   });
 }
 
-/** Throws `stale` unless what was reviewed is what is there, and what the reviewer has seen. */
-export function checkFresh(
-  { id, headCommit }: Review,
-  { branchHead, seen }: { readonly branchHead: string | undefined; readonly seen: string | undefined },
-): void {
+/** Throws `stale` unless the reviewer has seen what is reviewed. */
+export function checkSeen({ id, headCommit }: Review, seen: string | undefined): void {
   if (seen !== undefined && seen !== headCommit) {
     throw new AppError('stale', `head_commit: ${id} is of ${headCommit}, not of ${seen}.`, {
       details: { field: 'head_commit', head_commit: headCommit, seen },
     });
   }
-  if (branchHead === headCommit) return;
-  const where = branchHead === undefined ? 'is gone' : `is at ${branchHead}`;
-  throw new AppError(
-    'stale',
-    `${id} is of ${headCommit}, but the branch ${where} now; request changes, and submit again.`,
-    {
-      details: { head_commit: headCommit, branch_head: branchHead ?? null },
-    },
-  );
+}
+
+/** What was reviewed is not what is there. */
+export function movedOn({ id, headCommit }: Review, branchHead: string | undefined): AppError {
+  const what =
+    branchHead === undefined
+      ? 'the branch is gone; request changes, and submit again'
+      : `the branch is at ${branchHead} now, which the review has begun anew with`;
+  return new AppError('stale', `${id} was of ${headCommit}, but ${what}.`, {
+    details: { head_commit: headCommit, branch_head: branchHead ?? null },
+  });
+}
+
+/** Gates are run again when they have failed too often, and only then. */
+export function checkEscalated({ id, status }: Review): void {
+  if (status === 'GatesEscalated') return;
+  throw new AppError('invalid_state', `${id} is ${status}; gates are run again when they are GatesEscalated.`, {
+    details: { from: status, to: 'GatesPending', allowed: [] },
+  });
 }

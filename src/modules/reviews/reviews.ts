@@ -41,19 +41,41 @@ export interface Submission {
   readonly headTree: string;
 }
 
-/** A review as it is opened. There are no gates to wait for. */
-export function newReview(id: string, taskId: string, submission: Submission, now: Date): Review {
+/** A review as it is opened, with gates to wait for or without. */
+export function newReview(
+  id: string,
+  taskId: string,
+  submission: Submission,
+  { gated, now }: { readonly gated: boolean; readonly now: Date },
+): Review {
   return {
     id,
     taskId,
-    status: 'AgentPending',
+    status: gated ? 'GatesPending' : 'AgentPending',
     ...submission,
     summary: undefined,
     submittedAt: now,
-    gatesCompletedAt: now,
+    gatesCompletedAt: gated ? undefined : now,
     agentCompletedAt: undefined,
     humanCompletedAt: undefined,
     createdAt: now,
+    updatedAt: now,
+  };
+}
+
+/** The same review of another commit, or with its gates to be run again: it begins from its first phase. */
+export function begunAnew(
+  review: Review,
+  submission: Pick<Submission, 'headCommit'> & { readonly headTree: string | undefined },
+  { gated, now }: { readonly gated: boolean; readonly now: Date },
+): Review {
+  return {
+    ...review,
+    headCommit: submission.headCommit,
+    headTree: submission.headTree,
+    status: gated ? 'GatesPending' : 'AgentPending',
+    gatesCompletedAt: gated ? undefined : now,
+    agentCompletedAt: undefined,
     updatedAt: now,
   };
 }

@@ -7,13 +7,24 @@ import type { Keep } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
 import type { Log } from '../../platform/log.js';
 import { type Appended, appendEvents, type Change, type Origin } from '../events/index.js';
-import type { Vcs } from '../vcs/index.js';
+import type { GateFiles, GateRounds } from '../gates/index.js';
+import type { Submitted, Vcs } from '../vcs/index.js';
 import { addedChange, phaseChange, resolvedChange } from './changes.js';
 import { type CommentInput, limits, type Remark, remarkOf, type ReviewComment, summaryOf } from './comments.js';
-import { checkFresh, checkMayComment, checkNotOwnWork, checkNotWaiting, type Decision, phaseFor } from './phases.js';
+import {
+  checkEscalated,
+  checkMayComment,
+  checkNotOwnWork,
+  checkNotWaiting,
+  checkSeen,
+  type Decision,
+  movedOn,
+  phaseFor,
+} from './phases.js';
 import { createReader, type Reader, type ReaderDeps } from './reader.js';
-import type { ReviewedTask } from './reviewed-tasks.js';
+import type { GatedTask } from './reviewed-tasks.js';
 import { type Review, reviewNotFound } from './reviews.js';
+import { beginAnew } from './rounds.js';
 import { findReview, isDoer, savePhase } from './store.js';
 import { findComment, insertComment, resolveComment } from './store-comments.js';
 
@@ -23,7 +34,9 @@ export interface ReviewsDeps extends ReaderDeps {
   readonly log: Log;
   /** Called after a commit with events in it. */
   readonly appended: Appended;
-  readonly vcs: Pick<Vcs, 'diff' | 'lines' | 'head'>;
+  readonly vcs: Pick<Vcs, 'diff' | 'lines' | 'head' | 'adopt'>;
+  readonly rounds: GateRounds;
+  readonly files: Pick<GateFiles, 'read' | 'apply'>;
 }
 
 type Optional<T> = T | null | undefined;
@@ -55,19 +68,29 @@ export interface Reviews extends Reader {
   ): Promise<ReviewComment>;
   /** A comment that is resolved already stays as it is. */
   resolve(id: string, by: Reviewer, keep?: Keep<ReviewComment>): Promise<ReviewComment>;
-  /** Rejects with `stale` when the branch has moved since, and with `children_open`. */
+  /** Rejects with `children_open`, and with `stale` when the branch has moved since: then the review has begun anew with where it is. */
   approve(input: ApproveInput, by: Reviewer, keep?: Keep<Review>): Promise<Review>;
   requestChanges(input: ChangesInput, by: Reviewer, keep?: Keep<Review>): Promise<Review>;
+  /** Has all gates of an escalated review run again, attempts and all. */
+  rerun(id: string, by: Reviewer, keep?: Keep<void>): Promise<void>;
 }
 
 /** A review with its task, as they are while the repository is locked. */
 interface Present {
   readonly review: Review;
-  readonly task: ReviewedTask;
+  readonly task: GatedTask;
+}
+
+/** What a change has come to. */
+interface Made<T> {
+  readonly result: T;
+  readonly changes: readonly Change[];
+  /** Why the caller is refused nevertheless. */
+  readonly refusal?: AppError | undefined;
 }
 
 export function createReviews(deps: ReviewsDeps): Reviews {
-  const { db, clock, newId, log, appended, tasks, vcs } = deps;
+  const { db, clock, newId, log, appended, tasks, vcs, rounds, files } = deps;
   const { repoOf, checkPlaces, ...reader } = createReader(deps);
 
   async function checkDuties(on: Queries, taskId: string, { principal }: Reviewer): Promise<void> {
@@ -79,9 +102,9 @@ export function createReviews(deps: ReviewsDeps): Reviews {
     { id, taskId }: Pick<Review, 'id' | 'taskId'>,
     by: Reviewer,
     keep: Keep<T> | undefined,
-    make: (tx: Tx, present: Present, now: Date) => Promise<{ readonly result: T; readonly changes: readonly Change[] }>,
+    make: (tx: Tx, present: Present, now: Date) => Promise<Made<T>>,
   ): Promise<T> {
-    const { result, changes } = await db.transaction(async (tx) => {
+    const { result, changes, refusal } = await db.transaction(async (tx) => {
       const task = await tasks.lock(tx, taskId);
       const review = await findReview(tx, id);
       if (task === undefined || review === undefined) throw reviewNotFound(id);
@@ -89,14 +112,28 @@ export function createReviews(deps: ReviewsDeps): Reviews {
       const now = clock.now();
       const made = await make(tx, { review, task }, now);
       await appendEvents(tx, by.origin, now, made.changes);
-      await keep?.(tx, made.result);
+      if (made.refusal === undefined) await keep?.(tx, made.result);
       return made;
     });
     for (const { type } of changes) {
       appended(type, 1);
       log.info('review_changed', { corr_id: by.origin.correlationId, type, review_id: id, task_id: taskId });
     }
+    if (refusal !== undefined) throw refusal;
     return result;
+  }
+
+  /** Has a review begin anew with where its branch is. */
+  async function begin(
+    tx: Tx,
+    { review, task }: Present,
+    submission: Pick<Submitted, 'headCommit' | 'headTree'>,
+    { anew, origin, now }: { readonly anew: boolean; readonly origin: Origin; readonly now: Date },
+  ): Promise<Made<Review>> {
+    const isMoved = submission.headCommit !== review.headCommit;
+    const moved = isMoved ? await tasks.moveHead(tx, task.id, submission.headCommit, now) : [];
+    const begun = await beginAnew(tx, rounds, { review, task, submission, anew }, origin, now);
+    return { result: begun.review, changes: [...moved, ...begun.changes] };
   }
 
   /** What can be said before git is asked; it is asked again when the repository is locked. */
@@ -166,11 +203,20 @@ export function createReviews(deps: ReviewsDeps): Reviews {
       const seen = commitOf(headCommit);
       const before = await reader.get(id);
       await checkDecision(before, by, 'approve');
-      const branchHead = await vcs.head({ repo: await repoOf(before), taskId: before.taskId });
-      return change<Review>(before, by, keep, async (tx, { review, task }, now) => {
+      const ref = { repo: await repoOf(before), taskId: before.taskId };
+      const branchHead = await vcs.head(ref);
+      const there = branchHead === before.headCommit ? undefined : await vcs.adopt(ref);
+      return change<Review>(before, by, keep, async (tx, present, now) => {
+        const { review, task } = present;
         const { approved, completed } = phaseFor(review, by.principal.kind, 'approve');
-        checkNotWaiting(review, task.status, 'approve');
-        checkFresh(review, { branchHead, seen });
+        checkNotWaiting(review, task.status, 'Approved');
+        // Without a word, what was there when the call came.
+        checkSeen(review, seen ?? before.headCommit);
+        if (branchHead !== review.headCommit) {
+          const refusal = movedOn(review, there?.headCommit);
+          if (there === undefined) throw refusal;
+          return { ...(await begin(tx, present, there, { anew: false, origin: by.origin, now })), refusal };
+        }
         if (approved === 'Approved') {
           const changes = await tasks.complete(tx, task.id, now);
           return { result: await reread(tx, id), changes };
@@ -190,7 +236,7 @@ export function createReviews(deps: ReviewsDeps): Reviews {
       return change<Review>(before, by, keep, async (tx, present, now) => {
         const { review, task } = present;
         const { completed } = phaseFor(review, by.principal.kind, 'request-changes');
-        checkNotWaiting(review, task.status, 'request-changes');
+        checkNotWaiting(review, task.status, 'ChangesRequested');
         const added = await addAll(tx, present, remarks, by, now);
         const closed: Review = {
           ...review,
@@ -206,6 +252,21 @@ export function createReviews(deps: ReviewsDeps): Reviews {
           ...(await tasks.reopen(tx, task.id, now)),
         ];
         return { result: closed, changes };
+      });
+    },
+    async rerun(id, by, keep) {
+      const before = await reader.get(id);
+      checkEscalated(before);
+      const ref = { repo: await repoOf(before), taskId: before.taskId };
+      const file = await files.read(ref.repo, by.signal);
+      const submission = await vcs.adopt(ref);
+      if (submission === undefined) throw movedOn(before, undefined);
+      await change<void>(before, by, keep, async (tx, present, now) => {
+        checkEscalated(present.review);
+        checkNotWaiting(present.review, present.task.status, 'GatesPending');
+        await files.apply(tx, present.task.repoId, file, now);
+        const { changes } = await begin(tx, present, submission, { anew: true, origin: by.origin, now });
+        return { result: undefined, changes };
       });
     },
   };

@@ -94,7 +94,8 @@ export async function listReviews(
 
 const phase: Statement = {
   name: 'reviews_phase',
-  text: `UPDATE reviews SET status = $2, agent_completed_at = $3, human_completed_at = $4, summary = $5, updated_at = $6
+  text: `UPDATE reviews SET status = $2, agent_completed_at = $3, human_completed_at = $4, summary = $5, updated_at = $6,
+    gates_completed_at = $7, head_commit = $8, head_tree = $9
     WHERE id = $1`,
 };
 
@@ -107,7 +108,21 @@ export async function savePhase(tx: Tx, review: Review): Promise<void> {
     review.humanCompletedAt?.toISOString() ?? null,
     review.summary ?? null,
     review.updatedAt.toISOString(),
+    review.gatesCompletedAt?.toISOString() ?? null,
+    review.headCommit,
+    review.headTree ?? null,
   ]);
+}
+
+const openOfRepo: Statement = {
+  name: 'reviews_open_of_repo',
+  text: `SELECT r.id FROM reviews r JOIN tasks t ON t.id = r.task_id
+    WHERE t.repo_id = $1 AND r.status NOT IN ('Approved', 'ChangesRequested') ORDER BY r.id LIMIT 1000`,
+};
+
+/** The ids of the open reviews of a repository. */
+export async function findOpenOfRepo(on: Queries, repoId: string): Promise<readonly string[]> {
+  return (await on.query<{ id: string }>(openOfRepo, [repoId])).map(({ id }) => id);
 }
 
 const addDoer: Statement = {

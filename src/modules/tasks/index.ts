@@ -1,5 +1,5 @@
 export { createChanger } from './changer.js';
-export { createReviewedTasks } from './completion.js';
+export { createReviewedTasks, gatedReviews, gatedTasks } from './completion.js';
 export { checkOwn } from './guard.js';
 export { bubbleIfCompleted, waiting } from './moves.js';
 export { createTaskRpc, createVcsRpc } from './rpc.js';

@@ -3,7 +3,7 @@ import type { NewId } from '../../platform/ids.js';
 import type { Change, EventType } from '../events/index.js';
 import { endHelp, type FromStatus } from '../help/index.js';
 import { copyLearnings } from '../learnings/index.js';
-import { endReviews } from '../reviews/index.js';
+import { endReviews, judgeGates } from '../reviews/index.js';
 import { checkChildrenClosed } from './blockers.js';
 import { statusChange } from './changes.js';
 import { findNodes, type Node } from './store.js';
@@ -57,6 +57,17 @@ async function moveTo(tx: Tx, node: Moved, to: Status, type: EventType, now: Dat
   return from === 'AwaitingHuman' ? [moved, ...(await endHelp(tx, [node]))] : [moved];
 }
 
+/** Moves a task to InReview that has a review open, which goes on by what its gates have come to meanwhile. */
+export async function backToReview(tx: Tx, node: Moved, now: Date): Promise<readonly Change[]> {
+  const moved = await move(tx, node, 'InReview', 'TaskStatusChanged', now);
+  return [...moved, ...(await goOn(tx, { ...node, status: 'InReview' }, now))];
+}
+
+/** Moves the review of a task on when its gates have all ended. */
+export function goOn(tx: Tx, node: Moved, now: Date): Promise<readonly Change[]> {
+  return judgeGates(tx, node, () => move(tx, node, 'InProgress', 'TaskStatusChanged', now), now);
+}
+
 /** What requests for help do to tasks. Their own rows are changed first, since a task that moves on otherwise ends what is open of them. */
 export const waiting = {
   /** Where a task goes back to that is made to wait now. Throws `invalid_state` when it cannot be. */
@@ -68,6 +79,7 @@ export const waiting = {
   /** Throws `invalid_state` when it does not wait. */
   async resume(tx: Tx, node: Moved, to: FromStatus, now: Date): Promise<readonly Change[]> {
     target(node.id, node.status, 'resume');
+    if (to === 'InReview') return backToReview(tx, node, now);
     return move(tx, node, to, 'TaskStatusChanged', now);
   },
 } as const;

@@ -8,7 +8,7 @@ import { endReviews, findOpenReviews } from '../reviews/index.js';
 import { checkNoCycle, tooManyBlocked } from './blockers.js';
 import { type ChangerDeps, createChanger } from './changer.js';
 import { blockerChange, deletedChange, statusChange, updatedChange } from './changes.js';
-import { complete, move } from './moves.js';
+import { backToReview, complete, move } from './moves.js';
 import { findNodes, type Node } from './store.js';
 import { countEdges, deleteEdge, findBlockedByThese, findReach, insertEdges } from './store-blockers.js';
 import {
@@ -120,8 +120,8 @@ async function setStatus(tx: Tx, newId: NewId, node: Node, to: Status, now: Date
   const type = 'TaskStatusChanged';
   if (to === 'Completed') return complete(tx, newId, node, type, now);
   if (to === 'Cancelled') return cancelWithAll(tx, node, type, now);
+  if (to === 'InReview') return backToReview(tx, node, now);
   const changed = await move(tx, node, to, type, now);
-  if (to === 'InReview') return changed;
   return [...changed, ...(await endReviews(tx, [node], 'ChangesRequested', now))];
 }
 

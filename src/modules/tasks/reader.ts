@@ -1,4 +1,5 @@
 import type { Queries } from '../../platform/db/db.js';
+import { findEffective, type Gate, type Lineage } from '../gates/index.js';
 import { findOpenHelp, type HelpRequest } from '../help/index.js';
 import { findLearnings, type Inherited } from '../learnings/index.js';
 import { findOpenReviews, type Review } from '../reviews/index.js';
@@ -11,6 +12,8 @@ export interface TaskWithContext {
   readonly task: Task;
   readonly context: Context;
   readonly learnings: Inherited;
+  /** All that it has to pass, as its repository's file was at the last look. */
+  readonly gates: readonly Gate[];
   readonly vcs: TaskVcs | undefined;
   /** The one that is open. */
   readonly review: Review | undefined;
@@ -22,18 +25,24 @@ export interface TaskWithContext {
 export async function findFull(on: Queries, ids: readonly string[]): Promise<readonly TaskWithContext[]> {
   const found = await findInContext(on, ids);
   const learned = await findInherited(on, found);
+  const gates = await findEffective(on, found.map(lineage));
   const reviews = await findOpenReviews(on, ids);
   const rows = await findVcsRows(on, ids);
   // No other task has one.
   const waiting = found.flatMap(({ task }) => (task.status === 'AwaitingHuman' ? [task.id] : []));
   const asked = waiting.length === 0 ? undefined : await findOpenHelp(on, waiting);
-  return found.map(({ above: _above, ...each }) => ({
+  return found.map(({ above: _above, ...each }, index) => ({
     ...each,
+    gates: gates[index] ?? [],
     learnings: learned(each.task.id),
     vcs: vcsOf(rows.get(each.task.id)),
     review: reviews.get(each.task.id),
     helpRequest: asked?.get(each.task.id),
   }));
+}
+
+function lineage({ task: { id, repoId }, above }: TaskInContext): Lineage {
+  return { repoId, taskIds: [above.milestoneId, above.parentId, id].filter((each) => each !== undefined) };
 }
 
 /** In one query for all of them, since many have the same parents. */

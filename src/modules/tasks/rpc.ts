@@ -29,7 +29,7 @@ export function createTaskRpc(tasks: Tasks): Service {
       checkMayCreate(call.principal, input);
       return keeping(call, answered, (keep) => tasks.create(input, originOf(call), keep));
     },
-    getTask: async ({ id }: ById) => ({ task: inFull(await tasks.get(id)) }),
+    getTask: async ({ id }: ById) => ({ task: await tasks.get(id) }),
     listTasks: (input: ListInput) => tasks.list(input),
     updateTask: (input: UpdateInput, call: Call) =>
       keeping(call, answered, (keep) => tasks.update(input, originOf(call), keep)),
@@ -93,14 +93,9 @@ function answered(task: Task) {
 }
 
 function claimed(task: TaskWithContext | undefined) {
-  return { task: task && inFull(task) };
+  return { task };
 }
 
 function done() {
   return { ok: true };
-}
-
-/** Nobody has gates or a session yet. */
-function inFull(task: TaskWithContext) {
-  return { ...task, gates: [] };
 }

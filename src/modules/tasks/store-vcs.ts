@@ -155,6 +155,17 @@ export async function settleCommitted(
   return row;
 }
 
+const movedHead: Statement = {
+  name: 'task_vcs_head',
+  text: `UPDATE task_vcs v SET head_commit = $2, updated_at = $3 WHERE task_id = $1 RETURNING ${columns}`,
+};
+
+/** Says where a branch is that others have moved. */
+export async function saveHead(tx: Tx, taskId: string, headCommit: string, now: Date): Promise<VcsRow | undefined> {
+  const [row] = await tx.query<VcsRow>(movedHead, [taskId, headCommit, now.toISOString()]);
+  return row;
+}
+
 const archived: Statement = {
   name: 'task_vcs_archived',
   text: `UPDATE task_vcs SET state = 'archived', holder = NULL, held_until = NULL

@@ -1,4 +1,5 @@
 import type { Queries, Statement, Tx } from '../../platform/db/db.js';
+import type { Lineage } from '../gates/index.js';
 import { isTaskId, type Kind, type Place, type Status, type Task } from './tasks.js';
 
 /**
@@ -128,6 +129,11 @@ export interface Node extends Place {
   readonly archived: boolean;
   /** Git is at work so that it can be started. */
   readonly starting: boolean;
+}
+
+/** What hands gates down to a task: its ancestors, and itself. */
+export function lineageOf({ id, repoId, parentId, grandId }: Node): Lineage {
+  return { repoId, taskIds: [grandId, parentId, id].filter((each) => each !== undefined) };
 }
 
 interface NodeRow {

@@ -3,13 +3,14 @@ import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
 import { appendEvents, type Change, type Origin } from '../events/index.js';
+import type { FileGates, GateFiles, GateRounds } from '../gates/index.js';
 import { insertDoer, openReview } from '../reviews/index.js';
 import type { Person, Submitted, Vcs } from '../vcs/index.js';
 import { type ChangerDeps, lockTask, presentTask } from './changer.js';
 import { vcsChange } from './changes.js';
 import { move } from './moves.js';
 import { type Held, lostHold, type Steps } from './steps.js';
-import { findTask } from './store.js';
+import { findTask, lineageOf } from './store.js';
 import { settleCommitted, type TaskVcs, vcsOf } from './store-vcs.js';
 import type { Task } from './tasks.js';
 import { target } from './transitions.js';
@@ -17,6 +18,7 @@ import { target } from './transitions.js';
 export interface SubmitterDeps extends Pick<ChangerDeps, 'db' | 'clock'> {
   readonly newId: NewId;
   readonly vcs: Pick<Vcs, 'commit'>;
+  readonly gates: { readonly files: Pick<GateFiles, 'read' | 'apply'>; readonly rounds: GateRounds };
   /** Who commits what tasks have come to. */
   readonly committer: Person;
 }
@@ -29,14 +31,14 @@ export interface SubmitInput {
 
 /** Submits what tasks have come to. */
 export interface Submitter {
-  /** Rejects with `nothing_to_submit` and what `Vcs.commit` rejects with; the task is then as it was. */
+  /** Rejects with `nothing_to_submit`, and as `Vcs.commit` and `GateFiles.read` do; the task is then as it was. */
   submit(input: SubmitInput, origin: Origin, keep?: Keep<Task>): Promise<Task>;
 }
 
 /** A task that is to be submitted, as it was started. */
 type Begun = Held & { readonly started: TaskVcs; readonly message: string };
 
-export function createSubmitter({ db, clock, newId, vcs, committer }: SubmitterDeps, steps: Steps): Submitter {
+export function createSubmitter({ db, clock, newId, vcs, gates, committer }: SubmitterDeps, steps: Steps): Submitter {
   async function begin(tx: Tx, { id, message }: SubmitInput): Promise<Begun> {
     const node = await lockTask(tx, id);
     target(id, node.status, 'submit');
@@ -49,7 +51,7 @@ export function createSubmitter({ db, clock, newId, vcs, committer }: SubmitterD
   async function settle(
     tx: Tx,
     { node: { id }, hold, started }: Begun,
-    submitted: Submitted,
+    { file, ...submitted }: Submitted & { readonly file: FileGates | undefined },
     origin: Origin,
   ): Promise<readonly Change[]> {
     const { baseCommit, headCommit: before = baseCommit } = started;
@@ -63,8 +65,11 @@ export function createSubmitter({ db, clock, newId, vcs, committer }: SubmitterD
     const committed = headCommit === before ? [] : [vcsChange('Committed', node, row)];
     const moved = await move(tx, node, to, 'TaskSubmitted', now);
     await insertDoer(tx, id, origin.actor.id);
-    const opened = await openReview(tx, newId, node, { baseCommit, ...submitted }, now);
-    const changes = [...committed, ...moved, opened];
+    await gates.files.apply(tx, node.repoId, file, now);
+    const task = { ...node, lineage: lineageOf(node) };
+    const { rounds } = gates;
+    const opened = await openReview(tx, { newId, rounds }, task, { baseCommit, ...submitted }, origin, now);
+    const changes = [...committed, ...moved, ...opened];
     await appendEvents(tx, origin, now, changes);
     return changes;
   }
@@ -77,7 +82,10 @@ export function createSubmitter({ db, clock, newId, vcs, committer }: SubmitterD
       const work = { ...ref, baseCommit, message, author: committer, committer, allowEmpty: input.allowEmpty };
       const { changes, task } = await steps.carryOut(
         held,
-        (signal) => vcs.commit({ ...work, signal }),
+        async (signal) => {
+          const file = await gates.files.read(ref.repo, signal);
+          return { ...(await vcs.commit({ ...work, signal })), file };
+        },
         async (tx, submitted) => {
           const settled = await settle(tx, held, submitted, origin);
           const now = await presentTask(tx, input.id);

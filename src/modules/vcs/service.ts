@@ -102,6 +102,10 @@ export interface Vcs {
   archive(task: TaskRef): Promise<{ readonly headCommit: string | undefined }>;
   /** Where the branch is; undefined when there is none. */
   head(task: TaskRef): Promise<string | undefined>;
+  /** The same with its tree; that commit is kept for good, as one that was committed. */
+  adopt(task: TaskRef): Promise<Submitted | undefined>;
+  /** Where the work tree is, or would be. */
+  worktree(task: TaskRef): Promise<string>;
   /**
    * The ids of all tasks of which there is a branch, a work tree, or a part of one, for whoever makes sure after a crash that none is
    * there without its task.
@@ -175,6 +179,13 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
       const { view, branch: ref } = await open(task);
       return readRef(view.repository.gitDir, ref);
     },
+    async adopt(task) {
+      const { view, branch: ref } = await open(task);
+      const headCommit = await readRef(view.repository.gitDir, ref);
+      if (headCommit === undefined) return undefined;
+      return { headCommit, headTree: await keepSubmitted(view, headCommit) };
+    },
+    worktree: ({ repo, taskId }) => home.worktree(repo.id, taskId),
     async tasks(repo) {
       const { gitDir } = (await views.open(repo.path)).repository;
       const [branches, known, folders] = await Promise.all([

@@ -1,0 +1,11 @@
+export { createGateFiles, type FileGates, type GateFiles } from './file.js';
+export type { GatedReviews, GatedTasks, GateVcs } from './gated.js';
+export type { Gate, Lineage, Scope } from './gates.js';
+export { createGateRounds, endGateRuns, type GateRounds, judgeRound } from './rounds.js';
+export { createGateRpc } from './rpc.js';
+export { createRunner, type Runner } from './runner.js';
+export type { Subject } from './runs.js';
+export { createGates, type Gates } from './service.js';
+export { createStarter } from './starter.js';
+export { findEffective } from './store.js';
+export { createWatchGates } from './watch.js';

@@ -1,0 +1,221 @@
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AppError } from '../../errors.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Db } from '../../platform/db/db.js';
+import type { Log } from '../../platform/log.js';
+import { type Appended, appendEvents, type Change, type Origin, systemOrigin } from '../events/index.js';
+import type { ClaimedJob, OwnQueue } from '../jobs/index.js';
+import { getRepo } from '../repos/index.js';
+import type { TaskRepo } from '../vcs/index.js';
+import { type Output, outputChange, runChange } from './changes.js';
+import { endLeftovers, runGateCommand } from './command.js';
+import type { Compared, GatedReviews, GatedTasks, GateVcs } from './gated.js';
+import { createLiveOutput } from './live-output.js';
+import { afterEnd, type Ended, type Run } from './runs.js';
+import { beginRun, findLive, settleRun } from './store-runs.js';
+
+export interface StarterDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called after a commit with events in it. */
+  readonly appended: Appended;
+  readonly queue: OwnQueue;
+  readonly vcs: Pick<GateVcs, 'worktree' | 'compare'>;
+  readonly tasks: Pick<GatedTasks, 'lock'>;
+  readonly reviews: Pick<GatedReviews, 'judge'>;
+  /** Where runs have their homes. */
+  readonly scratchDir: string;
+}
+
+export interface RunOptions {
+  /** Aborts when the run is to end at once. */
+  readonly signal: AbortSignal;
+  /** Told which start of the command it is. */
+  readonly onBegun: (run: number) => void;
+}
+
+/** Runs what a job of the queue is for. */
+export interface Starter {
+  /** True when the job is done with; false when it is to come again. */
+  run(job: ClaimedJob, options: RunOptions): Promise<boolean>;
+}
+
+/** How often the servers that ran a gate may have died over it. */
+const maxLost = 10;
+const settleTries = 10;
+const settleRetryMs = 1000;
+
+export function createStarter(deps: StarterDeps): Starter {
+  const { db, clock, log, appended, queue, vcs, tasks, reviews, scratchDir } = deps;
+
+  /** Records changes of a run, when there are any, and answers whether. */
+  async function record(
+    run: Run | undefined,
+    make: (
+      tx: Parameters<Parameters<Db['transaction']>[0]>[0],
+      now: Date,
+    ) => Promise<{ readonly run?: Run | undefined; readonly changes: readonly Change[] }>,
+  ) {
+    return db.transaction(async (tx) => {
+      const now = clock.now();
+      const made = await make(tx, now);
+      await appendEvents(tx, originOf(made.run ?? run), now, made.changes);
+      tx.afterCommit(() => made.changes.forEach(({ type }) => appended(type, 1)));
+      return made;
+    });
+  }
+
+  async function begin(jobId: string): Promise<Run | undefined> {
+    const { run } = await record(undefined, async (tx, now) => {
+      const begun = await beginRun(tx, jobId, now);
+      return { run: begun, changes: begun === undefined ? [] : [runChange(begun)] };
+    });
+    return run;
+  }
+
+  async function settle(run: Run, ended: Ended): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await settleOnce(run, ended);
+        return;
+      } catch (error) {
+        // What has taken minutes is not thrown away because the database is away for a moment.
+        if (!(error instanceof AppError) || error.kind !== 'unavailable' || tries === settleTries) throw error;
+        await delay(settleRetryMs);
+      }
+    }
+  }
+
+  async function settleOnce(run: Run, ended: Ended): Promise<void> {
+    const { changes } = await record(run, async (tx, now) => {
+      await tasks.lock(tx, run.repoId);
+      const next = afterEnd(run, ended, queue.newId(), now);
+      // It was cancelled meanwhile, or is another's.
+      if (!(await settleRun(tx, run, next))) return { changes: [] };
+      if (next.status === 'Pending') {
+        const { taskId, reviewId, gateId, name, attempt, nextRunAt } = next;
+        const payload = { task_id: taskId, review_id: reviewId, gate_id: gateId, name, attempt };
+        await queue.add(tx, [{ id: next.jobId, payload, runAt: nextRunAt }], originOf(run), now);
+      }
+      return { changes: [runChange(next), ...(await reviews.judge(tx, run.taskId, now))] };
+    });
+    const [first] = changes;
+    log.info('gate_ended', {
+      ...factsOf(run),
+      status: first?.payload['status'] ?? 'Cancelled',
+      exit_code: ended.exitCode,
+    });
+  }
+
+  async function tell(run: Run, outputs: readonly Output[]): Promise<void> {
+    await record(run, async () => ({ changes: outputs.map((output) => outputChange(run, output)) }));
+  }
+
+  /** Undefined when it was made to stop. */
+  async function perform(run: Run, repo: TaskRepo, signal: AbortSignal): Promise<Ended | undefined> {
+    const task = { repo, taskId: run.taskId, headCommit: run.headCommit, headTree: run.headTree, signal };
+    const before = unlike(run, await vcs.compare(task));
+    if (before !== undefined) return failure(`${before} The gate was not run.\n`);
+    const worktree = await vcs.worktree(task);
+    const live = createLiveOutput({
+      tell: (outputs) => tell(run, outputs),
+      onError: (error) => log.warn('gate_output_lost', { ...factsOf(run), error }),
+    });
+    const { status, ...ended } = await runGateCommand({
+      command: run.command,
+      worktree,
+      timeoutMs: run.timeoutSecs * 1000,
+      mark: run.jobId,
+      scratch: path.join(scratchDir, run.jobId),
+      env: environmentOf(run, repo, worktree),
+      onOutput: live.add,
+      signal,
+    });
+    await live.end();
+    if (status === 'Stopped') return undefined;
+    const after = status === 'Passed' ? unlike(run, await vcs.compare(task)) : undefined;
+    if (after === undefined) return { ...ended, status };
+    const why = `${after} What gates write belongs into files that git ignores, or below $TMPDIR.`;
+    return { ...ended, status: 'Failed', stderr: `${ended.stderr}\n${why}\n` };
+  }
+
+  async function ended(run: Run, job: ClaimedJob, signal: AbortSignal): Promise<Ended | undefined> {
+    if (job.attempts > maxLost) return failure(`The server was lost ${maxLost} times while it ran this gate.\n`);
+    const repo = await getRepo(db, run.repoId);
+    if (repo === undefined) return undefined;
+    try {
+      return await perform(run, repo, signal);
+    } catch (error) {
+      // What git says of the work tree; everything else is no fault of what was submitted, and is tried again.
+      if (!(error instanceof AppError) || error.kind !== 'conflict') throw error;
+      return failure(`${error.message}\n`);
+    }
+  }
+
+  return {
+    async run(job, { signal, onBegun }) {
+      // Whoever had the job before may have died, and left its program running.
+      if (job.attempts > 1) await sweep(job.id);
+      const run = await begin(job.id);
+      if (run === undefined) return true;
+      onBegun(run.runs);
+      log.info('gate_started', { ...factsOf(run), run: run.runs });
+      const result = await ended(run, job, signal);
+      if (result !== undefined) {
+        await settle(run, result);
+        return true;
+      }
+      // It was cancelled; or else this server stops.
+      return (await findLive(db, [job.id])).get(job.id) !== run.runs;
+    },
+  };
+
+  async function sweep(mark: string): Promise<void> {
+    const survivors = await endLeftovers(mark);
+    if (survivors.length > 0) log.warn('gate_processes_left', { job_id: mark, pids: survivors });
+  }
+}
+
+function originOf(run: Run | undefined): Origin {
+  return { ...systemOrigin, correlationId: run?.correlationId };
+}
+
+function factsOf({ correlationId, taskId, reviewId, gateId, name, attempt, jobId }: Run) {
+  return {
+    corr_id: correlationId,
+    task_id: taskId,
+    review_id: reviewId,
+    gate_id: gateId,
+    name,
+    attempt,
+    job_id: jobId,
+  };
+}
+
+function failure(stderr: string): Ended {
+  return { status: 'Failed', stdout: '', stderr };
+}
+
+/** What is not as it was submitted; undefined when all is. */
+function unlike({ headCommit }: Run, { branchHead, changed, changedCount }: Compared): string | undefined {
+  if (branchHead !== headCommit) {
+    return `The branch is at ${branchHead ?? 'no commit'} now; ${headCommit} was submitted.`;
+  }
+  if (changedCount === 0) return undefined;
+  const more = changedCount > changed.length ? ` and ${changedCount - changed.length} more` : '';
+  return `The work tree is not as it was submitted: ${changed.join(', ')}${more}.`;
+}
+
+function environmentOf(run: Run, repo: TaskRepo, worktree: string): Readonly<Record<string, string>> {
+  return {
+    MUSTER_TASK_ID: run.taskId,
+    MUSTER_REPO_ID: run.repoId,
+    MUSTER_REPO_PATH: repo.path,
+    MUSTER_WORKTREE: worktree,
+    MUSTER_REVIEW_ID: run.reviewId,
+    MUSTER_GATE_NAME: run.name,
+    MUSTER_ATTEMPT: String(run.attempt),
+  };
+}
