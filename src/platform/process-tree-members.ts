@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** One process at the moment of a look. `pid` and `start` together name it; a pid alone may be given to another. */
@@ -32,8 +32,18 @@ export interface RunMark {
 }
 
 export function createRunMark(): RunMark {
+  return runMarkFrom(randomBytes(32));
+}
+
+/** Always the same for the same name, so that whoever knows the name finds what is left of a run that another process began. */
+export function runMarkOf(name: string): RunMark {
+  return runMarkFrom(createHash('sha256').update(`muster run ${name}`).digest());
+}
+
+function runMarkFrom(bytes: Buffer): RunMark {
+  const id = bytes.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
   // Far above any memory, so that nobody who reads it as a limit feels it, and below 2^63 in bytes.
-  return { id: randomUUID(), limitKiB: 2 ** 51 + randomBytes(6).readUIntBE(0, 6) };
+  return { id, limitKiB: 2 ** 51 + bytes.readUIntBE(16, 6) };
 }
 
 export interface RootProcess {
@@ -63,19 +73,21 @@ const emptyLooks = 5;
  * The processes that stem from `root`, which must be the leader of its own session. A process belongs to the tree if
  * it was seen to belong before, is in root's session, descends from a member, or carries the mark. No other process
  * is ever signalled, and pid and start time are compared again right before each signal.
+ *
+ * @param root undefined when nobody is left who knows which it was: then there are the mark and descent.
  */
-export function createProcessTree(table: ProcessTable, root: RootProcess, mark: RunMark): ProcessTree {
-  const born = startOf(table, root.pid);
+export function createProcessTree(table: ProcessTable, root: RootProcess | undefined, mark: RunMark): ProcessTree {
+  const born = root === undefined ? 0 : startOf(table, root.pid);
   let members: ProcessEntry[] = [];
-  const known = new Map([[root.pid, born]]);
-  let sessionIsOurs = true;
+  const known = new Map(root === undefined ? [] : [[root.pid, born]]);
+  let sessionIsOurs = root !== undefined;
   let isUnsure = false;
 
   function look(): ProcessEntry[] {
     // Nothing older than root can stem from it; that spares most of the reading for marks.
     const candidates = table.list().filter(({ pid, start }) => start >= born && pid > 1 && pid !== process.pid);
     // A number stays taken as long as anyone is in the session. Once nobody is, it may come back as another's.
-    sessionIsOurs &&= born === 0 || !candidates.some(({ pid, start }) => pid === root.pid && start !== born);
+    sessionIsOurs &&= born === 0 || !candidates.some(({ pid, start }) => pid === root?.pid && start !== born);
 
     const found = new Map<number, ProcessEntry>();
     const add = (belongs: (entry: ProcessEntry) => boolean): void => {
@@ -89,7 +101,7 @@ export function createProcessTree(table: ProcessTable, root: RootProcess, mark: 
         add(({ parent }) => found.has(parent));
       }
     };
-    add(({ pid, start, session }) => known.get(pid) === start || (sessionIsOurs && session === root.pid));
+    add(({ pid, start, session }) => known.get(pid) === start || (sessionIsOurs && session === root?.pid));
     addDescendants();
     isUnsure = false;
     add(({ pid }) => {
@@ -101,8 +113,12 @@ export function createProcessTree(table: ProcessTable, root: RootProcess, mark: 
 
     members = [...found.values()].sort((a, b) => a.start - b.start || a.pid - b.pid);
     for (const { pid, start } of members) known.set(pid, start);
-    if (root.isReaped()) sessionIsOurs &&= members.some(({ session }) => session === root.pid);
+    if (isReaped()) sessionIsOurs &&= members.some(({ session }) => session === root?.pid);
     return members;
+  }
+
+  function isReaped(): boolean {
+    return root === undefined || root.isReaped();
   }
 
   function isGone(): boolean {
@@ -113,7 +129,7 @@ export function createProcessTree(table: ProcessTable, root: RootProcess, mark: 
       if (look().length > 0 || isUnsure) return false;
       if (table.lastPid() === lastPid) break;
     }
-    return root.isReaped();
+    return isReaped();
   }
 
   function isStill(entry: ProcessEntry): boolean {
@@ -128,9 +144,9 @@ export function createProcessTree(table: ProcessTable, root: RootProcess, mark: 
   /** Root's group gets it at once, so that none there can fork in between; the other entries one by one. */
   function sendToGroupAnd(entries: readonly ProcessEntry[], signal: NodeJS.Signals): void {
     // The number can only have become another's if a process was born under it.
-    const groupIsOurs = !root.isReaped() || (sessionIsOurs && table.find(root.pid) === undefined);
-    if (groupIsOurs) signalUnchecked(-root.pid, signal);
-    for (const entry of entries) if (!groupIsOurs || entry.group !== root.pid) send(entry, signal);
+    const isOurs = root !== undefined && (!isReaped() || (sessionIsOurs && table.find(root.pid) === undefined));
+    if (isOurs) signalUnchecked(-root.pid, signal);
+    for (const entry of entries) if (!isOurs || entry.group !== root.pid) send(entry, signal);
   }
 
   /** Stops everyone before anyone is killed: who is stopped forks no more, and parent links break only by dying. */
@@ -146,7 +162,7 @@ export function createProcessTree(table: ProcessTable, root: RootProcess, mark: 
 
   return {
     // Not seen is not ended: until Node has reaped it, it is at least a zombie.
-    rootHasEnded: () => root.isReaped() || succeeds(() => table.find(root.pid)?.state === 'dead'),
+    rootHasEnded: () => root === undefined || isReaped() || succeeds(() => table.find(root.pid)?.state === 'dead'),
 
     waitUntilGone: (limitMs) => until(isGone, limitMs),
 

@@ -2,12 +2,13 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
-import { messageOf } from '../errors.js';
+import { AppError, messageOf } from '../errors.js';
 import { linuxProcessTable } from './process-tree-linux.js';
 import { createProcessTree, createRunMark, type ProcessTable, type RunMark } from './process-tree-members.js';
-import { createHeadCapture, createHeadTailCapture, type CapturedOutput } from './process-tree-output.js';
+import { type CapturedOutput, createHeadCapture, createHeadTailCapture } from './process-tree-output.js';
 import { psProcessTable } from './process-tree-ps.js';
 
+export { type RunMark, runMarkOf } from './process-tree-members.js';
 export { outputText, type CapturedOutput } from './process-tree-output.js';
 
 export interface RunOptions {
@@ -23,12 +24,18 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** From SIGTERM to SIGKILL after a cancel or a timeout; 5000 by default. */
   readonly graceMs?: number;
-  /** The first so many bytes are kept, the rest is read and dropped: the program is never blocked by it. */
+  /** So many bytes are kept, the rest is read and dropped: the program is never blocked by it. */
   readonly maxStdoutBytes: number;
+  /** Which of them: the first (default), or the first and the last half, as of stderr. */
+  readonly keepStdout?: 'head' | 'head_and_tail';
   /** The first and the last half of so many bytes are kept, with a line between that counts what is left out. */
   readonly maxStderrBytes: number;
   /** Sees all of stderr as it comes. Must not throw. */
   readonly onStderr?: (chunk: Buffer) => void;
+  /** Sees all of stdout as it comes. Must not throw. */
+  readonly onStdout?: (chunk: Buffer) => void;
+  /** One of its own for each run that may go on at a time; random by default. */
+  readonly mark?: RunMark;
 }
 
 export interface RunResult {
@@ -68,24 +75,28 @@ const maxTimerMs = 2 ** 31 - 1;
  * RLIMIT_RSS itself under a new environment; one that runs as another user, if we are not root (it is in `survivors`);
  * work handed to a service that ran before (docker, systemd, cron). On other systems: any daemon that left its
  * group and lost its parent. Programs that are to be distrusted belong in a container or a pid namespace.
- * If this process is itself killed, the program lives on: abort `signal` on the way out.
+ * If this process is itself killed, the program lives on: abort `signal` on the way out, or see `endMarkedProcesses`.
  *
  * @param table where processes are looked up; by default what this system has.
  */
 export async function runProgram(options: RunOptions, table: ProcessTable = tableOfThisSystem()): Promise<RunResult> {
-  const stdout = createHeadCapture(options.maxStdoutBytes);
+  const keepStdout = options.keepStdout === 'head_and_tail' ? createHeadTailCapture : createHeadCapture;
+  const stdout = keepStdout(options.maxStdoutBytes);
   const stderr = createHeadTailCapture(options.maxStderrBytes);
   const result = (outcome: RunResult['outcome'], exit: Exit, survivors: readonly number[] = []): RunResult => {
     return { outcome, ...exit, stdout: stdout.result(), stderr: stderr.result(), survivors };
   };
   if (options.signal?.aborted === true) return result('canceled', noExit);
 
-  const mark = createRunMark();
+  const mark = options.mark ?? createRunMark();
   const started = await start(options, table, mark);
   if ('reason' in started) return { ...result('not_started', noExit), reason: started.reason };
   const { child, pid, exited, closed } = started;
 
-  child.stdout.on('data', stdout.add);
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout.add(chunk);
+    options.onStdout?.(chunk);
+  });
   child.stderr.on('data', (chunk: Buffer) => {
     stderr.add(chunk);
     options.onStderr?.(chunk);
@@ -112,6 +123,27 @@ export async function runProgram(options: RunOptions, table: ProcessTable = tabl
   if (!isReaped()) child.unref();
   const exit = isReaped() ? await exited : noExit;
   return result(stopCause ?? (exit.signal === null ? 'exited' : 'signaled'), exit, survivors);
+}
+
+/**
+ * SIGKILL to every process of this machine that carries the mark, and to what descends from it: what a run has left whose
+ * own process was killed before it could end it. Not for a mark of which a run goes on in this process. Answers the pids
+ * that would not end in ten seconds, as another user's.
+ *
+ * Finds what `runProgram` would find, but for processes that have dropped both marks and lost their parent while in the
+ * session of the run. Where there is no /proc (macOS) no process shows its mark and so none is found: there, what a killed
+ * process has left ends by itself, or by hand.
+ *
+ * @throws AppError `unavailable` when the process table cannot be read.
+ */
+export async function endMarkedProcesses(
+  mark: RunMark,
+  table: ProcessTable = tableOfThisSystem(),
+): Promise<readonly number[]> {
+  if (table.find(process.pid) === undefined) {
+    throw new AppError('unavailable', 'The process table of this system cannot be read.');
+  }
+  return createProcessTree(table, undefined, mark).kill(killLimitMs);
 }
 
 const noExit: Exit = { exitCode: null, signal: null };

@@ -9,8 +9,9 @@ import {
   createRunMark,
   type ProcessEntry,
   type ProcessTable,
+  type RunMark,
 } from '../../src/platform/process-tree-members.js';
-import { outputText, runProgram } from '../../src/platform/process-tree.js';
+import { endMarkedProcesses, outputText, runMarkOf, runProgram } from '../../src/platform/process-tree.js';
 import {
   bystander,
   cancelWhenReady,
@@ -185,6 +186,46 @@ describe('processes that are not ours', () => {
     expect(result).toMatchObject({ outcome: 'exited', exitCode: 0 });
     process.kill(pidIn(outputText(result.stdout)), 'SIGKILL');
     await eventually(() => livingWithTag().length === 0);
+  });
+});
+
+describe.skipIf(!onLinux)('processes of a mark, whose root nobody knows', () => {
+  const names = ['one', 'other'].map((name) => `${name}-${process.pid}`);
+  const [mark, another] = names.map(runMarkOf) as [RunMark, RunMark];
+
+  /** A run that goes on until its processes are ended. */
+  async function begin(own: RunMark, file: string) {
+    const ended = run(`sleep 1000 & echo $! > ${file}; wait`, { mark: own });
+    return { ended, pid: await pidFrom(file) };
+  }
+
+  it('are ended, and no others', async () => {
+    const [ours, others] = await Promise.all([begin(mark, 'ours'), begin(another, 'others')]);
+    expect(await endMarkedProcesses(mark)).toEqual([]);
+    expect(await ours.ended).toMatchObject({ outcome: 'signaled', signal: 'SIGKILL' });
+    expect([isAlive(ours.pid), isAlive(others.pid)]).toEqual([false, true]);
+    expect(await endMarkedProcesses(another)).toEqual([]);
+    expect(await others.ended).toMatchObject({ outcome: 'signaled', signal: 'SIGKILL' });
+  });
+
+  it('are spared when their pid has become the one of another since the look', async () => {
+    const other = bystander();
+    const table: ProcessTable = {
+      ...systemTable,
+      isMarked: (pid) => pid === other.pid,
+      find: (pid) => {
+        const entry = systemTable.find(pid);
+        return entry?.pid === other.pid ? { ...entry, start: entry.start + 100_000 } : entry;
+      },
+    };
+    expect(await createProcessTree(table, undefined, mark).kill(200)).toEqual([other.pid]);
+    expect(isAlive(other.pid)).toBe(true);
+    await other.end();
+  });
+
+  it('are nobody to be told of where the process table cannot be read', async () => {
+    const blind: ProcessTable = { ...systemTable, find: () => undefined };
+    await expect(endMarkedProcesses(mark, blind)).rejects.toMatchObject({ kind: 'unavailable' });
   });
 });
 

@@ -188,6 +188,17 @@ describe('stdin and output', () => {
     expect(seen).toBe('abcdefghijklmnopqrst');
   });
 
+  it('keeps head and tail of stdout for whoever asks, and shows all of it to the listener', async () => {
+    let seen = '';
+    const result = await run('printf abcdefghij; printf klmnopqrst', {
+      maxStdoutBytes: 6,
+      keepStdout: 'head_and_tail',
+      onStdout: (chunk) => (seen += chunk.toString()),
+    });
+    expect(outputText(result.stdout)).toBe('abc\n… 14 bytes left out …\nrst');
+    expect(seen).toBe('abcdefghijklmnopqrst');
+  });
+
   it.skipIf(!existsSync('/bin/bash'))('gets the last lines of a helper that ends after the program', async () => {
     // It is still at work, for some milliseconds, when the program has gone.
     const helper = 'read -r line; cat >/dev/null; for ((i = 0; i < 30000; i++)); do :; done; echo "$line"';
