@@ -22,6 +22,7 @@ export {
   reduceEvent,
   reduceEvents,
 } from './reduce-events.js';
+export type { GateResultRow, GateRow } from './reduce-gates.js';
 export type { HelpRow } from './reduce-help.js';
 export type { LearningRow } from './reduce-learnings.js';
 export type { CommentRow, ReviewRow } from './reduce-reviews.js';
@@ -33,6 +34,7 @@ export type { FollowOptions } from './reconnecting.js';
 export type { Json } from '../platform/json.js';
 export * from '../../gen/muster/v1/errors_pb.js';
 export * from '../../gen/muster/v1/events_pb.js';
+export * from '../../gen/muster/v1/gates_pb.js';
 export * from '../../gen/muster/v1/help_pb.js';
 export * from '../../gen/muster/v1/help_service_pb.js';
 export * from '../../gen/muster/v1/jobs_pb.js';
