@@ -37,7 +37,7 @@ export const commands: readonly Entry[] = [
   ...tokenCommands,
   {
     name: 'demo',
-    summary: 'Shows it all: a server, two workers, and jobs that run a real program over real files.',
+    summary: 'Shows it all: a task, its gates, its reviews, and everything that happens; or, with --jobs, the job queue.',
     load: async () => (await import('./demo.js')).demoCommand,
   },
 ];
