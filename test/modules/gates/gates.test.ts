@@ -239,7 +239,7 @@ describe('a verdict', () => {
     const help = createHelpClient(app.current.url);
     await add(`until test -e '${root}/go.log'; do sleep 0.02; done; exit 1`);
     const review = await submit();
-    const asked = await help.ask({ task_id: id });
+    const asked = await help.ask(id);
     writeFileSync(path.join(root, 'go.log'), '');
     const waiting = await client.ended(review.id);
     expect(waiting.results).toMatchObject([{ status: 'Failed' }]);
