@@ -1,4 +1,4 @@
-import { AppError } from '../../errors.js';
+import { AppError, type ErrorDetails } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Db, Tx } from '../../platform/db/db.js';
 import type { NewId } from '../../platform/ids.js';
@@ -43,17 +43,20 @@ export interface GateFiles {
 export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: GateFilesDeps): GateFiles {
   async function read(repo: TaskRepo, signal?: AbortSignal): Promise<FileGates | undefined> {
     const since = await findFileCommit(db, repo.id);
-    const found = await vcs.readDefault({ repo, path: gatesFilePath, maxBytes: maxGatesFileBytes, signal });
+    const input = { repo, path: gatesFilePath, maxBytes: maxGatesFileBytes, signal };
+    const found = await vcs.readDefault(input).catch((error: unknown) => {
+      throw error instanceof AppError && error.kind === 'conflict'
+        ? ofFile(error, error.message, error.details)
+        : error;
+    });
     if (found === undefined) return undefined;
     const { commit, text } = found;
     try {
       return { commit, specs: text === undefined ? [] : parseGatesFile(text), since };
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      throw new AppError('conflict', `${gatesFilePath} on ${repo.defaultBranch} (${commit}): ${error.message}`, {
-        details: { ...error.details, file: gatesFilePath, commit },
-        cause: error,
-      });
+      const message = `${gatesFilePath} on ${repo.defaultBranch} (${commit}): ${error.message}`;
+      throw ofFile(error, message, { ...error.details, commit });
     }
   }
 
@@ -98,4 +101,9 @@ export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: Gate
       });
     },
   };
+}
+
+function ofFile(cause: AppError, message: string, details: ErrorDetails = {}): AppError {
+  const { path: _path, ...others } = details;
+  return new AppError('conflict', message, { details: { ...others, file: gatesFilePath }, cause });
 }
