@@ -1,6 +1,7 @@
 import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { EventService } from '../../gen/muster/v1/events_pb.js';
+import { GateService } from '../../gen/muster/v1/gates_pb.js';
 import { HelpService } from '../../gen/muster/v1/help_service_pb.js';
 import { JobService } from '../../gen/muster/v1/jobs_pb.js';
 import { LearningService } from '../../gen/muster/v1/learnings_pb.js';
@@ -30,6 +31,7 @@ export interface MusterClient {
   readonly jobs: Client<typeof JobService>;
   readonly events: Client<typeof EventService>;
   readonly tokens: Client<typeof TokenService>;
+  readonly gates: Client<typeof GateService>;
   readonly help: Client<typeof HelpService>;
   readonly learnings: Client<typeof LearningService>;
   readonly repos: Client<typeof RepoService>;
@@ -56,6 +58,7 @@ export function createMusterClient(options: MusterClientOptions = {}): MusterCli
     jobs: createClient(JobService, transport),
     events: createClient(EventService, transport),
     tokens: createClient(TokenService, transport),
+    gates: createClient(GateService, transport),
     help: createClient(HelpService, transport),
     learnings: createClient(LearningService, transport),
     repos: createClient(RepoService, transport),

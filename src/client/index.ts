@@ -7,6 +7,7 @@
 export { createMusterClient, defaultUrl, type MusterClient, type MusterClientOptions } from './client.js';
 export { type ErrorFacts, errorFactsOf } from './error-facts.js';
 export { followJob, isFinal } from './follow.js';
+export { followGates, type GateNews } from './follow-gates.js';
 export { idempotencyKey } from './idempotency-key.js';
 export { type EventFilter, followEvents, type FollowEventsOptions, headOf } from './follow-events.js';
 export type { WorkerEvent, WorkerLog } from './held-job.js';
@@ -33,6 +34,7 @@ export type { FollowOptions } from './reconnecting.js';
 export type { Json } from '../platform/json.js';
 export * from '../../gen/muster/v1/errors_pb.js';
 export * from '../../gen/muster/v1/events_pb.js';
+export * from '../../gen/muster/v1/gates_pb.js';
 export * from '../../gen/muster/v1/help_pb.js';
 export * from '../../gen/muster/v1/help_service_pb.js';
 export * from '../../gen/muster/v1/jobs_pb.js';
