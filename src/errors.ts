@@ -75,6 +75,11 @@ export function invalidField(field: string, message: string, details: ErrorDetai
   return new AppError('invalid_request', `${field}: ${message}`, { details: { field, ...details } });
 }
 
+/** The word that the operating system or Postgres has for what went wrong, such as `ENOENT` or `40001`. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
 /** The message of anything thrown, for logs and for people at a terminal. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -11,6 +11,15 @@ export interface Command {
   run(values: Readonly<Record<string, unknown>>, positionals: readonly string[]): Promise<number>;
 }
 
+/** A command in the list of all. */
+export interface Entry {
+  /** As typed: `jobs submit`. */
+  readonly name: string;
+  readonly summary: string;
+  /** Loaded when asked for: a server need not pay for the client, nor a client for the server. */
+  readonly load: () => Promise<Command>;
+}
+
 /** Ties a command's flags to the values that its `run` gets. */
 export function command<F extends Flags>(made: {
   readonly positionals?: readonly string[];

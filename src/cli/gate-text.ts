@@ -1,4 +1,5 @@
 import { type Gate, type GateResult, GateResultSchema, GateSchema } from '../client/index.js';
+import { firstLine } from '../platform/text.js';
 import { restShape } from './job-json.js';
 import { alignColumns, durationText, type Output, printable, type Style } from './output.js';
 
@@ -49,7 +50,7 @@ export function gateTable(gates: readonly ShownGate[], { style }: Output): strin
       gate.source,
       durationText(gate.timeout_secs * 1000),
       String(Math.max(1, gate.max_retries)),
-      firstLine(gate.command),
+      firstLine(printable(gate.command), 60),
       gate.id,
     ]),
   ]);
@@ -57,7 +58,7 @@ export function gateTable(gates: readonly ShownGate[], { style }: Output): strin
 
 /** A line for each gate: its name and its command. */
 export function gateLines(gates: readonly ShownGate[]): string[] {
-  return alignColumns(gates.map(({ name, command }) => [printable(name), firstLine(command)]));
+  return alignColumns(gates.map(({ name, command }) => [printable(name), firstLine(printable(command), 60)]));
 }
 
 /** Lines of a table, its head first. */
@@ -144,9 +145,4 @@ function colouredStatus(status: string, { green, red, yellow, cyan, dim }: Style
     default:
       return red(status);
   }
-}
-
-function firstLine(text: string): string {
-  const [line = ''] = printable(text.trim()).split('\n', 1);
-  return line.length > 60 ? `${line.slice(0, 59)}…` : line;
 }

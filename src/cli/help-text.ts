@@ -1,5 +1,6 @@
 import { HelpCategorySchema, type HelpCategory, type HelpRequest, HelpRequestSchema } from '../client/index.js';
 import { enumWords } from '../platform/rpc/words.js';
+import { firstLine } from '../platform/text.js';
 import { restShape } from './job-json.js';
 import { alignColumns, type Output, printable, type Style } from './output.js';
 import { wordOf } from './task-flags.js';
@@ -71,7 +72,7 @@ export function helpTable(requests: readonly ShownHelp[], { style }: Output): st
       task_id,
       coloured(status, style),
       category,
-      firstLine(reason),
+      printable(firstLine(reason, 60)),
     ]),
   ]);
 }
@@ -79,9 +80,4 @@ export function helpTable(requests: readonly ShownHelp[], { style }: Output): st
 function coloured(status: string, style: Style): string {
   if (status === 'Pending') return style.yellow(status);
   return status === 'Responded' ? style.cyan(status) : style.dim(status);
-}
-
-function firstLine(text: string): string {
-  const [line = ''] = printable(text.trim()).split('\n', 1);
-  return line.length > 60 ? `${line.slice(0, 59)}…` : line;
 }

@@ -1,17 +1,11 @@
 import { serverSettings } from '../settings.js';
-import type { Command } from './command.js';
+import type { Command, Entry } from './command.js';
 import { type Flag, type Flags, settingFlags, toggle } from './flags.js';
 import { alignColumns, type Output } from './output.js';
 
-export interface Listed {
-  /** As typed: `jobs submit`. */
-  readonly name: string;
-  readonly summary: string;
-}
-
 const helpFlag = toggle('help', 'Say this.');
 
-export function topHelp(commands: readonly Listed[], output: Output): string {
+export function topHelp(commands: readonly Entry[], output: Output): string {
   const { bold } = output.style;
   return [
     'Muster, the coordination server for coding agents.',
@@ -43,7 +37,7 @@ export const exitCodeLines = [
 ];
 
 /** Of several commands under one word, such as `jobs`. */
-export function groupHelp(group: string, commands: readonly Listed[], output: Output): string {
+export function groupHelp(group: string, commands: readonly Entry[], output: Output): string {
   const { bold } = output.style;
   return [
     `${bold('Usage')}  muster ${group} COMMAND [FLAGS]`,
@@ -55,7 +49,7 @@ export function groupHelp(group: string, commands: readonly Listed[], output: Ou
   ].join('\n');
 }
 
-export function commandHelp({ name, summary }: Listed, command: Command, output: Output): string {
+export function commandHelp({ name, summary }: Entry, command: Command, output: Output): string {
   const { bold } = output.style;
   return [
     summary,
@@ -68,7 +62,7 @@ export function commandHelp({ name, summary }: Listed, command: Command, output:
   ].join('\n');
 }
 
-function commandLines(commands: readonly Listed[]): string[] {
+function commandLines(commands: readonly Entry[]): string[] {
   return alignColumns(commands.map(({ name, summary }) => [`  ${name}`, summary]));
 }
 

@@ -1,4 +1,5 @@
 import { type Job, JobSchema } from '../client/index.js';
+import { firstLine } from '../platform/text.js';
 import { restShape } from './job-json.js';
 import { alignColumns, durationText, type Output, printable, type Style } from './output.js';
 
@@ -88,7 +89,7 @@ export function changeText(job: ShownJob, { style }: Output): string {
 
 function noteOf(job: ShownJob): string {
   const took = job.started_at !== null && job.finished_at !== null ? tookText(job).trim() : '';
-  const failed = job.error === null ? '' : `${job.error.code} ${firstLine(job.error.message)}`.trim();
+  const failed = job.error === null ? '' : `${job.error.code} ${printable(firstLine(job.error.message, 60))}`.trim();
   if (job.status !== 'queued') return [failed, took].filter(Boolean).join(' ');
   const due = Date.parse(job.run_at);
   const waits = due > Date.now() ? `due ${job.run_at}` : '';
@@ -98,11 +99,6 @@ function noteOf(job: ShownJob): string {
 function tookText({ started_at, finished_at }: ShownJob): string {
   if (started_at === null || finished_at === null) return '';
   return ` (${durationText(Date.parse(finished_at) - Date.parse(started_at))})`;
-}
-
-function firstLine(text: string): string {
-  const [line = ''] = printable(text).split('\n', 1);
-  return line.length > 60 ? `${line.slice(0, 59)}…` : line;
 }
 
 function jsonText(value: unknown): string | undefined {

@@ -44,7 +44,7 @@ export const taskClaimCommand = command({
 });
 
 /** A task, or that none is ready. */
-export function printNext(task: TaskWithContext | undefined, json: boolean): void {
+function printNext(task: TaskWithContext | undefined, json: boolean): void {
   if (task !== undefined) printInContext(task, json);
   else if (json) stdout.line('null');
   else stderr.line('No task is ready.');

@@ -8,6 +8,7 @@ import {
   type TaskWithContext,
   TaskWithContextSchema,
 } from '../client/index.js';
+import { firstLine } from '../platform/text.js';
 import { gateLines, type ShownGate } from './gate-text.js';
 import { restShape } from './job-json.js';
 import { priorities } from './job-text.js';
@@ -113,7 +114,7 @@ export function taskTable(tasks: readonly ShownTask[], { style }: Output): strin
       task.id,
       colouredStatus(task, style),
       priorities[task.priority] ?? String(task.priority),
-      firstLine(task.description),
+      summaryOf(task),
     ]),
   ]);
 }
@@ -122,7 +123,7 @@ export function taskTable(tasks: readonly ShownTask[], { style }: Output): strin
 export function treeLines(trees: readonly ShownTree[], { style }: Output): string[] {
   const rows: string[][] = [];
   const add = ({ task, children }: ShownTree, lead: string, below: string): void => {
-    const name = task.parent_id === null ? style.bold(firstLine(task.description)) : firstLine(task.description);
+    const name = task.parent_id === null ? style.bold(summaryOf(task)) : summaryOf(task);
     rows.push([style.dim(lead) + name, colouredStatus(task, style), style.dim(task.id)]);
     children.forEach((child, index) => {
       const isLast = index === children.length - 1;
@@ -166,7 +167,6 @@ function textOf(text: string | null): string | undefined {
   return text === null ? undefined : printable(text);
 }
 
-function firstLine(text: string): string {
-  const [line = ''] = printable(text.trim()).split('\n', 1);
-  return line.length > 70 ? `${line.slice(0, 69)}…` : line;
+function summaryOf({ description }: ShownTask): string {
+  return printable(firstLine(description, 70));
 }

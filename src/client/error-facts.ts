@@ -1,6 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { ErrorInfoSchema } from '../../gen/muster/v1/errors_pb.js';
-import { AppError, type ErrorDetails, messageOf } from '../errors.js';
+import { AppError, codeOf, type ErrorDetails, messageOf } from '../errors.js';
 
 /** What an error of a call says. */
 export interface ErrorFacts {
@@ -53,7 +53,7 @@ function lostConnection(error: ConnectError): string | undefined {
   // A stream that was cut off; to give a call up oneself has another text.
   if (error.rawMessage.startsWith('http/2 stream closed')) return 'the connection was lost';
   for (let cause: unknown = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth += 1) {
-    const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
+    const code = codeOf(cause) ?? '';
     if (code === 'ECONNREFUSED') return 'connection refused';
     if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'unknown host';
     if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ERR_HTTP2_STREAM_CANCEL')

@@ -23,6 +23,7 @@ export {
   reduceEvent,
   reduceEvents,
 } from './reduce-events.js';
+export type { GateResultRow, GateRow } from './reduce-gates.js';
 export type { HelpRow } from './reduce-help.js';
 export type { LearningRow } from './reduce-learnings.js';
 export type { CommentRow, ReviewRow } from './reduce-reviews.js';

@@ -2,6 +2,7 @@ import type { Json } from '../platform/json.js';
 import { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
 import { type HelpRow, helpAfter } from './reduce-help.js';
+import { type GateResultRow, type GateRow, gatesAfter } from './reduce-gates.js';
 import { type LearningRow, learningsAfter } from './reduce-learnings.js';
 import { type CommentRow, type ReviewRow, reviewsAfter } from './reduce-reviews.js';
 import { type TaskRow, tasksAfter } from './reduce-tasks.js';
@@ -44,6 +45,10 @@ export interface LedgerState {
   /** By id, which is the order in which they were opened. They are gone with their task, as are the comments. */
   readonly reviews: ChunkedMap<ReviewRow>;
   readonly comments: ChunkedMap<CommentRow>;
+  /** By id, which is the order in which they were added. Removed ones are gone. */
+  readonly gates: ChunkedMap<GateRow>;
+  /** What the gates of each review that has any have come to, by its id, oldest first. */
+  readonly gateResults: ChunkedMap<readonly GateResultRow[]>;
   readonly filtered: boolean;
 }
 
@@ -75,6 +80,8 @@ export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}):
     comments: nothing(),
     learnings: nothing(),
     help: nothing(),
+    gates: nothing(),
+    gateResults: nothing(),
     filtered,
   };
 }
@@ -98,6 +105,7 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
     learnings: learningsAfter(state.learnings, event),
     help: helpAfter(state.help, event),
     ...reviewsAfter(state, event),
+    ...gatesAfter(state, event),
   };
 }
 

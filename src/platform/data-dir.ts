@@ -3,7 +3,7 @@ import { mkdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { AppError, messageOf } from '../errors.js';
+import { AppError, codeOf, messageOf } from '../errors.js';
 import type { Log } from './log.js';
 
 export interface DataDirLock {
@@ -152,8 +152,4 @@ async function heldError(home: string, pidFile: string): Promise<AppError> {
   const holder = Number.isNaN(pid) ? 'another Muster' : `another Muster (pid ${pid})`;
   const message = `The data directory ${home} is in use by ${holder}. Stop it, or set MUSTER_DATA_DIR to another one.`;
   return new AppError('conflict', message, { details: Number.isNaN(pid) ? { dir: home } : { dir: home, pid } });
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

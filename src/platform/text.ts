@@ -4,3 +4,14 @@ import { invalidField } from '../errors.js';
 export function checkText(field: string, text: string): void {
   if (text.includes('\0')) throw invalidField(field, 'must not contain the character U+0000');
 }
+
+/** True for a query parameter that says something: an empty one is as good as none. */
+export function isGiven(text: string | null | undefined): text is string {
+  return text !== undefined && text !== null && text !== '';
+}
+
+/** The first line of what is left without the blank ends, at most so many UTF-16 code units of it. */
+export function firstLine(text: string, most = Infinity): string {
+  const [line = ''] = text.trim().split('\n', 1);
+  return line.length > most ? `${line.slice(0, most - 1)}…` : line;
+}

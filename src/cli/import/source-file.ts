@@ -7,9 +7,9 @@ import type { SourcePlan } from './source-plan.js';
 import { parseTaskMaster } from './task-master.js';
 
 /** A file of JSON has to be read whole. */
-export const maxJsonBytes = 64 * 1024 * 1024;
+const maxJsonBytes = 64 * 1024 * 1024;
 /** Of lines each is forgotten but for what is wanted of it. */
-export const maxLinesBytes = 1024 * 1024 * 1024;
+const maxLinesBytes = 1024 * 1024 * 1024;
 
 /** Throws UsageError for a file that cannot be read. */
 export async function readBeads(file: string): Promise<SourcePlan> {

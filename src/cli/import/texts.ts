@@ -46,7 +46,7 @@ function contextOf(source: Source, item: Item, description: string): string {
 }
 
 /** The first line of a context tells where the task is from; further down, a text could only pretend to. */
-export function markerOf(source: Source, id: string): string {
+function markerOf(source: Source, id: string): string {
   return `Imported from ${source} ${id}`;
 }
 

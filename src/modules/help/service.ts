@@ -1,5 +1,6 @@
 import { AppError, invalidField } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
+import { numberCursor } from '../../platform/cursor.js';
 import type { Db, Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
@@ -66,6 +67,8 @@ export interface HelpDeps<T extends Asking, Task> {
 }
 
 type Optional<T> = T | null | undefined;
+
+const pageEnd = numberCursor('help');
 
 export interface RespondInput {
   readonly id: string;
@@ -152,23 +155,13 @@ export function createHelp<T extends Asking, Task>(deps: HelpDeps<T, Task>): Hel
     async list({ taskId, limit, cursor }) {
       const most = limit ?? 50;
       if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const before = cursor === undefined || cursor === null ? undefined : placeOfCursor(cursor);
+      const before = pageEnd.decode(cursor);
       await tasks.get(taskId);
       const found = await listRequests(db, taskId, before, most + 1);
       const page = found.slice(0, most);
       const last = found.length > most ? page.at(-1) : undefined;
-      return { helpRequests: page.map(({ request }) => request), nextCursor: last && cursorOf(last.n) };
+      return { helpRequests: page.map(({ request }) => request), nextCursor: last && pageEnd.encode(last.n) };
     },
     background: deadlines,
   };
-}
-
-function cursorOf(n: number): string {
-  return Buffer.from(`help ${n}`).toString('base64url');
-}
-
-function placeOfCursor(cursor: string): number {
-  const [, place] = /^help (\d{1,15})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
-  if (place === undefined) throw invalidField('cursor', 'is none of ours');
-  return Number(place);
 }

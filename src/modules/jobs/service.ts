@@ -1,5 +1,6 @@
 import { AppError, invalidField } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
+import { idCursor } from '../../platform/cursor.js';
 import { createBatcher } from '../../platform/db/batcher.js';
 import type { Db, Tx } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
@@ -47,6 +48,8 @@ export interface JobsDeps {
 }
 
 type Optional<T> = T | null | undefined;
+
+const pageEnd = idCursor('job');
 
 export interface ClaimInput {
   readonly workerId: string;
@@ -170,12 +173,12 @@ export function createJobs(deps: JobsDeps): Jobs {
     get,
     async list(input) {
       const limit = checkInteger('limit', input.limit ?? 50, 1, 500);
-      const before = input.cursor === undefined || input.cursor === null ? undefined : idOfCursor(input.cursor);
+      const before = pageEnd.decode(input.cursor);
       input.kind.forEach((kind, index) => checkName(`kind[${index}]`, kind));
       const found = await listJobs(db, { statuses: input.status, kinds: input.kind, before, limit: limit + 1 });
       const page = found.slice(0, limit);
       const last = found.length > limit ? page.at(-1) : undefined;
-      return { jobs: page, nextCursor: last && cursorOf(last.id) };
+      return { jobs: page, nextCursor: last && pageEnd.encode(last.id) };
     },
     cancel,
     claim: async (input, origin, signal, keep) => claimer.claim({ ...claimRequest(input), origin }, signal, keep),
@@ -231,14 +234,4 @@ export function claimRequest(input: ClaimInput): Omit<ClaimRequest, 'origin'> {
     leaseSec: checkInteger('lease_sec', input.leaseSec ?? 60, 1, 3600),
     waitMs: checkInteger('wait_sec', input.waitSec ?? 0, 0, 60) * 1000,
   };
-}
-
-function cursorOf(id: string): string {
-  return Buffer.from(id).toString('base64url');
-}
-
-function idOfCursor(cursor: string): string {
-  const id = Buffer.from(cursor, 'base64url').toString();
-  if (!isId('job', id)) throw invalidField('cursor', 'is none of ours');
-  return id;
 }

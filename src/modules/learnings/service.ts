@@ -1,4 +1,5 @@
 import { invalidField } from '../../errors.js';
+import { numberCursor } from '../../platform/cursor.js';
 import type { Db, Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
@@ -36,6 +37,8 @@ export interface LearningsDeps<T extends Learner> {
 
 type Optional<T> = T | null | undefined;
 
+const pageEnd = numberCursor('learning');
+
 export interface AddInput {
   readonly taskId: string;
   readonly content: string;
@@ -70,23 +73,13 @@ export function createLearnings<T extends Learner>({ db, newId, tasks }: Learnin
     async list({ taskId, limit, cursor }) {
       const most = limit ?? 50;
       if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const after = cursor === undefined || cursor === null ? 0 : placeOfCursor(cursor);
+      const after = pageEnd.decode(cursor) ?? 0;
       await tasks.get(taskId);
       const found = await listAfter(db, taskId, after, most + 1);
       const page = found.slice(0, most);
       const last = found.length > most ? page.at(-1) : undefined;
-      return { learnings: page.map(({ learning }) => learning), nextCursor: last && cursorOf(last.n) };
+      return { learnings: page.map(({ learning }) => learning), nextCursor: last && pageEnd.encode(last.n) };
     },
     inherited: async (taskId) => (await tasks.get(taskId)).learnings,
   };
-}
-
-function cursorOf(n: number): string {
-  return Buffer.from(`learning ${n}`).toString('base64url');
-}
-
-function placeOfCursor(cursor: string): number {
-  const [, place] = /^learning (\d{1,15})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
-  if (place === undefined) throw invalidField('cursor', 'is none of ours');
-  return Number(place);
 }

@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { AppError, invalidField } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
+import { idCursor } from '../../platform/cursor.js';
 import type { Db, Queries, Tx } from '../../platform/db/db.js';
 import { type Git, inspectRepository, listBranches } from '../../platform/git/index.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
@@ -22,6 +23,8 @@ export interface ReposDeps {
 }
 
 type Optional<T> = T | null | undefined;
+
+const pageEnd = idCursor('repo');
 
 export interface ListInput {
   readonly limit?: Optional<number>;
@@ -83,10 +86,10 @@ export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps)
     async list({ limit, cursor }) {
       const most = limit ?? 50;
       if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const found = await listRepos(db, most + 1, idOfCursor(cursor));
+      const found = await listRepos(db, most + 1, pageEnd.decode(cursor));
       const repos = found.slice(0, most);
       const last = found.length > most ? repos.at(-1) : undefined;
-      return { repos, nextCursor: last && Buffer.from(last.id).toString('base64url') };
+      return { repos, nextCursor: last && pageEnd.encode(last.id) };
     },
     async unregister(id, origin, keep) {
       const now = clock.now();
@@ -144,11 +147,4 @@ async function removing<T>(id: string, remove: () => Promise<T>): Promise<T> {
 
 function unknownRepo(id: string): AppError {
   return new AppError('not_found', `There is no repository ${id}.`);
-}
-
-function idOfCursor(cursor: Optional<string>): string | undefined {
-  if (cursor === undefined || cursor === null) return undefined;
-  const id = Buffer.from(cursor, 'base64url').toString();
-  if (!isId('repo', id)) throw invalidField('cursor', 'is none of ours');
-  return id;
 }

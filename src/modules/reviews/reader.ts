@@ -1,5 +1,7 @@
 import { AppError, invalidField } from '../../errors.js';
+import { idCursor } from '../../platform/cursor.js';
 import type { Db } from '../../platform/db/db.js';
+import { isGiven } from '../../platform/text.js';
 import { getRepo } from '../repos/index.js';
 import type { Diff, TaskRepo, Vcs } from '../vcs/index.js';
 import { fileOf, linesInHunks, nameOn, noSuchLines, type Remark, type ReviewComment } from './comments.js';
@@ -15,6 +17,8 @@ export interface ReaderDeps {
 }
 
 type Optional<T> = T | null | undefined;
+
+const pageEnd = idCursor('rev', 'cmt');
 
 export interface PageInput {
   readonly id: string;
@@ -134,23 +138,15 @@ export function createReader({ db, tasks, vcs }: ReaderDeps): ReaderInside {
   };
 }
 
-/** An empty query parameter is as good as none. */
-function isGiven(text: Optional<string>): text is string {
-  return text !== undefined && text !== null && text !== '';
-}
-
 function pageOf(limit: Optional<number>, cursor: Optional<string>) {
   const most = limit ?? 50;
   if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-  if (!isGiven(cursor)) return { most, after: undefined };
-  const after = Buffer.from(cursor, 'base64url').toString();
-  if (!/^(rev|cmt)_[0-9A-Z]{26}$/.test(after)) throw invalidField('cursor', 'is none of ours');
-  return { most, after };
+  return { most, after: pageEnd.decode(isGiven(cursor) ? cursor : undefined) };
 }
 
 /** `found` may have one more than `most`, which tells that there are more. */
 function paged<T extends { readonly id: string }>(found: readonly T[], most: number) {
   const items = found.slice(0, most);
   const last = found.length > most ? items.at(-1) : undefined;
-  return { items, nextCursor: last && Buffer.from(last.id).toString('base64url') };
+  return { items, nextCursor: last && pageEnd.encode(last.id) };
 }

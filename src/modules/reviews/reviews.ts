@@ -1,15 +1,8 @@
 import { AppError } from '../../errors.js';
 import { isId } from '../../platform/ids.js';
 
-export const reviewStatuses = [
-  'GatesPending',
-  'GatesEscalated',
-  'AgentPending',
-  'HumanPending',
-  'Approved',
-  'ChangesRequested',
-] as const;
-export type ReviewStatus = (typeof reviewStatuses)[number];
+export type ReviewStatus =
+  'GatesPending' | 'GatesEscalated' | 'AgentPending' | 'HumanPending' | 'Approved' | 'ChangesRequested';
 
 /** Of what a task was submitted with. Approved and ChangesRequested are final; a task has at most one that is neither. */
 export interface Review {

@@ -27,7 +27,7 @@ export interface Holds {
 }
 
 /** After so long without renewal a holder counts as dead. */
-export const holdMs = 10_000;
+const holdMs = 10_000;
 
 export function createHolds({ db, clock, log, pollMs, heal }: HoldsDeps): Holds {
   const until = (): Date => new Date(clock.now().getTime() + holdMs);

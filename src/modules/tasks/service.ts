@@ -1,6 +1,8 @@
 import { AppError, invalidField } from '../../errors.js';
+import { numberCursor } from '../../platform/cursor.js';
 import { createBatcher } from '../../platform/db/batcher.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
+import { isGiven } from '../../platform/text.js';
 import type { Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
 import { createCreator } from './creator.js';
@@ -25,6 +27,8 @@ import { createWork, type Work, type WorkDeps } from './work.js';
 export type TasksDeps = WorkDeps;
 
 type Optional<T> = T | null | undefined;
+
+const pageEnd = numberCursor('task');
 
 export interface ListInput {
   readonly repoId?: Optional<string>;
@@ -154,13 +158,13 @@ export function createTasks(deps: TasksDeps): Tasks {
     async list(input) {
       const limit = input.limit ?? 50;
       if (limit < 1 || limit > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const before = isGiven(input.cursor) ? placeOfCursor(input.cursor) : undefined;
+      const before = pageEnd.decode(isGiven(input.cursor) ? input.cursor : undefined);
       const filter = await listFilter(input);
       if (filter === undefined) return { tasks: [], nextCursor: undefined };
       const found = await listTasks(db, { ...filter, before, limit: limit + 1 });
       const page = found.slice(0, limit);
       const last = found.length > limit ? page.at(-1) : undefined;
-      return { tasks: page.map(({ task }) => task), nextCursor: last && cursorOf(last.n) };
+      return { tasks: page.map(({ task }) => task), nextCursor: last && pageEnd.encode(last.n) };
     },
     async tree({ repoId, rootId }) {
       const root = isGiven(rootId) ? await rootOf('root_id', rootId, repoId) : undefined;
@@ -185,19 +189,4 @@ export function createTasks(deps: TasksDeps): Tasks {
     claimNext: async (input, origin, keep) => work.claimNext(await workScope(input), origin, keep),
     background: work.background,
   };
-}
-
-/** An empty query parameter is as good as none. */
-function isGiven(text: Optional<string>): text is string {
-  return text !== undefined && text !== null && text !== '';
-}
-
-function cursorOf(n: number): string {
-  return Buffer.from(`task ${n}`).toString('base64url');
-}
-
-function placeOfCursor(cursor: string): number {
-  const [, place] = /^task (\d{1,15})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
-  if (place === undefined) throw invalidField('cursor', 'is none of ours');
-  return Number(place);
 }

@@ -2,6 +2,7 @@ import { AppError } from '../../errors.js';
 import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
+import { firstLine } from '../../platform/text.js';
 import { appendEvents, type Change, type Origin } from '../events/index.js';
 import type { FileGates, GateFiles, GateRounds } from '../gates/index.js';
 import { insertDoer, openReview } from '../reviews/index.js';
@@ -103,10 +104,6 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
 async function messageFor(tx: Tx, id: string): Promise<string> {
   const task = await findTask(tx, id);
   return `${firstLine(task?.description ?? '')}\n\nTask: ${id}\n`;
-}
-
-function firstLine(text: string): string {
-  return text.trim().split('\n', 1)[0] ?? '';
 }
 
 function neverStarted(id: string): AppError {

@@ -1,10 +1,12 @@
 import { AppError, invalidField } from '../../errors.js';
+import { idCursor } from '../../platform/cursor.js';
 import type { Db } from '../../platform/db/db.js';
+import { isGiven } from '../../platform/text.js';
 import { getRepo } from '../repos/index.js';
 import type { Diff, Vcs } from '../vcs/index.js';
 import { findNodes } from './store.js';
 import { findVcsRows, listVcs, type TaskVcs, vcsOf } from './store-vcs.js';
-import { isTaskId, noSuchRepo, taskNotFound } from './tasks.js';
+import { isTaskId, kinds, noSuchRepo, prefixOf, taskNotFound } from './tasks.js';
 
 export interface WorktreesDeps {
   readonly db: Db;
@@ -12,6 +14,8 @@ export interface WorktreesDeps {
 }
 
 type Optional<T> = T | null | undefined;
+
+const pageEnd = idCursor(...kinds.map(prefixOf));
 
 export interface VcsListInput {
   readonly repoId?: Optional<string>;
@@ -45,12 +49,12 @@ export function createWorktrees({ db, vcs }: WorktreesDeps): Worktrees {
     async list({ repoId, limit, cursor }) {
       const most = limit ?? 50;
       if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const repo = repoId === '' ? undefined : (repoId ?? undefined);
+      const repo = isGiven(repoId) ? repoId : undefined;
       if (repo !== undefined && (await getRepo(db, repo)) === undefined) throw noSuchRepo(repo);
-      const found = await listVcs(db, repo, idOfCursor(cursor), most + 1);
+      const found = await listVcs(db, repo, pageEnd.decode(isGiven(cursor) ? cursor : undefined), most + 1);
       const page = found.slice(0, most);
       const last = found.length > most ? page.at(-1) : undefined;
-      return { vcs: page, nextCursor: last && Buffer.from(last.taskId).toString('base64url') };
+      return { vcs: page, nextCursor: last && pageEnd.encode(last.taskId) };
     },
     async diff(id, signal) {
       const made = await get(id);
@@ -68,11 +72,4 @@ export function createWorktrees({ db, vcs }: WorktreesDeps): Worktrees {
 
 function nothingToCompare(id: string, why: string): AppError {
   return new AppError('not_found', `${id} ${why}, so that there is nothing to be compared.`);
-}
-
-function idOfCursor(cursor: Optional<string>): string | undefined {
-  if (cursor === undefined || cursor === null || cursor === '') return undefined;
-  const id = Buffer.from(cursor, 'base64url').toString();
-  if (!isTaskId(id)) throw invalidField('cursor', 'is none of ours');
-  return id;
 }

@@ -1,5 +1,6 @@
 import { AppError, invalidField } from '../../errors.js';
 import type { Principal } from '../../platform/auth/principal.js';
+import { idCursor } from '../../platform/cursor.js';
 import type { Tx } from '../../platform/db/db.js';
 import { type Keep, writeOnce } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
@@ -16,6 +17,8 @@ export interface TokensDeps extends RecogniserDeps {
 }
 
 type Optional<T> = T | null | undefined;
+
+const pageEnd = idCursor('tok');
 
 export interface ListInput {
   readonly limit?: Optional<number>;
@@ -85,10 +88,10 @@ export function createTokens(deps: TokensDeps): Tokens {
     async list({ limit, cursor }) {
       const most = limit ?? 50;
       if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const found = await listTokens(db, most + 1, idOfCursor(cursor));
+      const found = await listTokens(db, most + 1, pageEnd.decode(cursor));
       const tokens = found.slice(0, most);
       const last = found.length > most ? tokens.at(-1) : undefined;
-      return { tokens, nextCursor: last && Buffer.from(last.id).toString('base64url') };
+      return { tokens, nextCursor: last && pageEnd.encode(last.id) };
     },
     async revoke(id, origin, keep) {
       const now = clock.now();
@@ -142,11 +145,4 @@ async function addToken(tx: Tx, token: Token, secret: string, origin: Origin): P
     expires_at: expiresAt ?? null,
   };
   await appendEvents(tx, origin, token.createdAt, [{ type: 'TokenCreated', payload, restricted: true }]);
-}
-
-function idOfCursor(cursor: Optional<string>): string | undefined {
-  if (cursor === undefined || cursor === null) return undefined;
-  const id = Buffer.from(cursor, 'base64url').toString();
-  if (!isId('tok', id)) throw invalidField('cursor', 'is none of ours');
-  return id;
 }

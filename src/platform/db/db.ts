@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import pg from 'pg';
-import { AppError, messageOf } from '../../errors.js';
+import { AppError, codeOf, messageOf } from '../../errors.js';
 import type { Log } from '../log.js';
 import { within } from '../within.js';
 import { hideValues } from './quoted-values.js';
@@ -237,10 +237,6 @@ const closeMs = 3000;
 /** Ends a connection at once. pg's own `end` waits for the other side. */
 export function destroyConnection(client: pg.ClientBase): void {
   (client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream.destroy();
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { code?: unknown } | undefined)?.code;
 }
 
 /** connection_exception, too_many_connections, and what Postgres says when it starts or ends. */

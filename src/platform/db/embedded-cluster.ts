@@ -1,7 +1,7 @@
 import { lchown, mkdtemp, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { AppError, messageOf } from '../../errors.js';
+import { AppError, codeOf, messageOf } from '../../errors.js';
 import type { PostgresBinaries } from './embedded-binaries.js';
 import { giveTo, runToEnd, type Launcher, type Owner } from './embedded-launcher.js';
 
@@ -24,7 +24,7 @@ export async function inspectCluster(dir: string): Promise<ClusterState> {
     const { uid, gid } = await stat(dir);
     owner = { uid, gid };
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { state: 'absent' };
+    if (codeOf(error) === 'ENOENT') return { state: 'absent' };
     throw new AppError('unavailable', `Cannot look at the cluster of Postgres: ${messageOf(error)}`, { cause: error });
   }
   const self = process.geteuid?.();

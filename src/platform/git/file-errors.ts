@@ -1,9 +1,4 @@
-import { AppError } from '../../errors.js';
-
-/** The operating system's word for what went wrong, such as `ENOENT`. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
+import { AppError, codeOf } from '../../errors.js';
 
 /** There is no file of that name. */
 export function isMissing(error: unknown): boolean {

@@ -1,6 +1,6 @@
 import { lstat, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { codeOf } from './file-errors.js';
+import { codeOf } from '../../errors.js';
 import { readPlainFile } from './plain-file.js';
 import { type Git, GitFailure } from './run.js';
 import { readSettings, type RepositorySettings } from './settings.js';
