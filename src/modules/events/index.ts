@@ -1,4 +1,4 @@
-export { type Appended, type EventType, type Origin, originOf, systemOrigin } from './events.js';
+export { type Appended, type Event, type EventType, type Origin, originOf, systemOrigin } from './events.js';
 export { createEventRpc } from './rpc.js';
 export { createEvents, type Events, type EventsDeps } from './service.js';
 export {

@@ -20,6 +20,8 @@ const maxBytes = 256 * 1024;
 export interface FileGates {
   readonly commit: string;
   readonly specs: readonly GateSpec[];
+  /** What was applied when the file was read: what others have applied since is newer. */
+  readonly since: string | undefined;
 }
 
 export interface GateFilesDeps {
@@ -44,11 +46,12 @@ export interface GateFiles {
 
 export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: GateFilesDeps): GateFiles {
   async function read(repo: TaskRepo, signal?: AbortSignal): Promise<FileGates | undefined> {
+    const since = await findFileCommit(db, repo.id);
     const found = await vcs.readDefault({ repo, path: gatesFile, maxBytes, signal });
     if (found === undefined) return undefined;
     const { commit, text } = found;
     try {
-      return { commit, specs: text === undefined ? [] : parseGatesFile(text) };
+      return { commit, specs: text === undefined ? [] : parseGatesFile(text), since };
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       throw new AppError('conflict', `${gatesFile} on ${repo.defaultBranch} (${commit}): ${error.message}`, {
@@ -59,7 +62,7 @@ export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: Gate
   }
 
   async function apply(tx: Tx, repoId: string, file: FileGates | undefined, now: Date): Promise<void> {
-    if (file === undefined || (await findFileCommit(tx, repoId)) === file.commit) return;
+    if (file === undefined || file.commit === file.since || (await findFileCommit(tx, repoId)) !== file.since) return;
     const known = (await listGates(tx, { type: 'Repo', id: repoId })).filter(({ source }) => source === 'File');
     const byName = new Map(known.map((gate) => [gate.name, gate]));
     const wanted = new Set(file.specs.map(({ name }) => name));
@@ -91,7 +94,7 @@ export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: Gate
     async refresh(repoId, signal) {
       const repo = await getRepo(db, repoId);
       const file = repo && (await read(repo, signal));
-      if (file === undefined || (await findFileCommit(db, repoId)) === file.commit) return;
+      if (file === undefined || file.commit === file.since) return;
       await db.transaction(async (tx) => {
         await tasks.lock(tx, repoId);
         // It may have been unregistered meanwhile.

@@ -35,15 +35,17 @@ interface Running {
   renewedAt: number;
 }
 
-const leaseSec = 15;
-const renewMs = 4_000;
 const watchMs = 1_000;
+/** For so many looks a run stays ours without a sign of life; it is renewed after a quarter of them. */
+const leaseLooks = 15;
 const retryMs = 1_000;
 /** A program has 5 s to end when it is told to. */
 const stopMs = 20_000;
 
 export function createRunner({ db, log, queue, starter, concurrency, pollMs }: RunnerDeps): Runner {
   const workerId = `gates-${randomUUID()}`;
+  const lookMs = Math.min(pollMs, watchMs);
+  const leaseSec = Math.max(2, Math.ceil((leaseLooks * lookMs) / 1000));
   const running = new Set<Running>();
   let over = new AbortController();
   let claiming: Promise<void> | undefined;
@@ -98,7 +100,7 @@ export function createRunner({ db, log, queue, starter, concurrency, pollMs }: R
   const watch = createLoop({
     name: 'gates',
     log,
-    intervalMs: Math.min(pollMs, watchMs),
+    intervalMs: lookMs,
     run: async () => {
       const begun = [...running].filter(({ run }) => run !== undefined);
       if (begun.length > 0) {
@@ -114,7 +116,7 @@ export function createRunner({ db, log, queue, starter, concurrency, pollMs }: R
 
   async function renew(mine: Running): Promise<void> {
     const now = performance.now();
-    if (now - mine.renewedAt < renewMs) return;
+    if (now - mine.renewedAt < (leaseSec * 1000) / 4) return;
     mine.renewedAt = now;
     try {
       await queue.heartbeat(mine.job);

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
-import type { Db } from '../../platform/db/db.js';
+import type { Db, Tx } from '../../platform/db/db.js';
 import type { Log } from '../../platform/log.js';
 import { type Appended, appendEvents, type Change, type Origin, systemOrigin } from '../events/index.js';
 import type { ClaimedJob, OwnQueue } from '../jobs/index.js';
@@ -36,6 +36,12 @@ export interface RunOptions {
   readonly onBegun: (run: number) => void;
 }
 
+/** A change of a run: the run, where there is one, and what is to be recorded. */
+interface Made {
+  readonly run: Run | undefined;
+  readonly changes: readonly Change[];
+}
+
 /** Runs what a job of the queue is for. */
 export interface Starter {
   /** True when the job is done with; false when it is to come again. */
@@ -50,25 +56,19 @@ const settleRetryMs = 1000;
 export function createStarter(deps: StarterDeps): Starter {
   const { db, clock, log, appended, queue, vcs, tasks, reviews, scratchDir } = deps;
 
-  /** Records changes of a run, when there are any, and answers whether. */
-  async function record(
-    run: Run | undefined,
-    make: (
-      tx: Parameters<Parameters<Db['transaction']>[0]>[0],
-      now: Date,
-    ) => Promise<{ readonly run?: Run | undefined; readonly changes: readonly Change[] }>,
-  ) {
+  /** Makes a change of a run, and records what there is to be recorded. */
+  async function change(make: (tx: Tx, now: Date) => Promise<Made>): Promise<Made> {
     return db.transaction(async (tx) => {
       const now = clock.now();
       const made = await make(tx, now);
-      await appendEvents(tx, originOf(made.run ?? run), now, made.changes);
+      await appendEvents(tx, originOf(made.run), now, made.changes);
       tx.afterCommit(() => made.changes.forEach(({ type }) => appended(type, 1)));
       return made;
     });
   }
 
   async function begin(jobId: string): Promise<Run | undefined> {
-    const { run } = await record(undefined, async (tx, now) => {
+    const { run } = await change(async (tx, now) => {
       const begun = await beginRun(tx, jobId, now);
       return { run: begun, changes: begun === undefined ? [] : [runChange(begun)] };
     });
@@ -89,17 +89,17 @@ export function createStarter(deps: StarterDeps): Starter {
   }
 
   async function settleOnce(run: Run, ended: Ended): Promise<void> {
-    const { changes } = await record(run, async (tx, now) => {
+    const { changes } = await change(async (tx, now) => {
       await tasks.lock(tx, run.repoId);
       const next = afterEnd(run, ended, queue.newId(), now);
       // It was cancelled meanwhile, or is another's.
-      if (!(await settleRun(tx, run, next))) return { changes: [] };
+      if (!(await settleRun(tx, run, next))) return { run, changes: [] };
       if (next.status === 'Pending') {
         const { taskId, reviewId, gateId, name, attempt, nextRunAt } = next;
         const payload = { task_id: taskId, review_id: reviewId, gate_id: gateId, name, attempt };
         await queue.add(tx, [{ id: next.jobId, payload, runAt: nextRunAt }], originOf(run), now);
       }
-      return { changes: [runChange(next), ...(await reviews.judge(tx, run.taskId, now))] };
+      return { run, changes: [runChange(next), ...(await reviews.judge(tx, run.taskId, now))] };
     });
     const [first] = changes;
     log.info('gate_ended', {
@@ -110,7 +110,7 @@ export function createStarter(deps: StarterDeps): Starter {
   }
 
   async function tell(run: Run, outputs: readonly Output[]): Promise<void> {
-    await record(run, async () => ({ changes: outputs.map((output) => outputChange(run, output)) }));
+    await change(async () => ({ run, changes: outputs.map((output) => outputChange(run, output)) }));
   }
 
   /** Undefined when it was made to stop. */
@@ -148,6 +148,7 @@ export function createStarter(deps: StarterDeps): Starter {
     try {
       return await perform(run, repo, signal);
     } catch (error) {
+      if (signal.aborted) return undefined;
       // What git says of the work tree; everything else is no fault of what was submitted, and is tried again.
       if (!(error instanceof AppError) || error.kind !== 'conflict') throw error;
       return failure(`${error.message}\n`);

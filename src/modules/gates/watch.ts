@@ -1,5 +1,5 @@
 import type { Db } from '../../platform/db/db.js';
-import type { Events } from '../events/index.js';
+import type { Event, Events } from '../events/index.js';
 import type { GatedReviews } from './gated.js';
 import type { Run } from './runs.js';
 import { reviewNotFound } from './service.js';
@@ -35,14 +35,13 @@ export type WatchGates = (reviewId: string, signal: AbortSignal) => AsyncIterabl
 
 export function createWatchGates({ db, events, reviews }: WatchDeps): WatchGates {
   /** What those print that are Running, from the beginning of the run. Answers the seq up to which it was told. */
-  async function* printed(reviewId: string, runs: readonly Run[]): AsyncGenerator<Watched, number> {
-    const running = new Map(runs.filter(isRunning).map((run) => [keyOf(run.gateId, run.round, run.runs), run]));
+  async function* printed(reviewId: string, running: ReadonlySet<string>): AsyncGenerator<Watched, number> {
     let after: number | undefined;
     if (running.size === 0) return 0;
     for (;;) {
       const found = await events.replay({ type: [output], reviewId, limit: page, after: after ?? null }, false);
       for (const event of found) {
-        const { key, told } = outputOf(JSON.parse(event.payload.text) as OutputPayload);
+        const { key, output: told } = outputOf(JSON.parse(event.payload.text) as OutputPayload);
         if (running.has(key)) yield { output: told };
         after = event.seq;
       }
@@ -56,36 +55,54 @@ export function createWatchGates({ db, events, reviews }: WatchDeps): WatchGates
     try {
       // The first batch is empty: nothing after it is missed.
       await live.next();
-      const told = new Map<string, string>();
+      const told = new Map<string, State>();
       const runs = await listRuns(db, reviewId);
       for (const run of runs) {
-        told.set(keyOf(run.gateId, run.round, 0), stateOf(run));
+        told.set(keyOf(run.gateId, run.round), run);
         yield { result: run };
       }
-      const upTo = yield* printed(reviewId, runs);
-      let open = runs.some(isOpen);
-      while (open) {
+      const running = runs.filter(isRunning).map(keyOfRun);
+      const upTo = yield* printed(reviewId, new Set(running));
+      while ([...told.values()].some(isOpen)) {
         const next = await live.next();
         if (next.done === true) return;
-        let changed = false;
-        for (const { seq, type, payload } of next.value.events) {
-          if (type !== output) changed = true;
-          else if (seq > upTo) yield { output: outputOf(JSON.parse(payload.text) as OutputPayload).told };
+        for await (const item of inBatch(reviewId, next.value.events, told)) {
+          const isTold = 'output' in item && item.seq <= upTo && running.includes(item.key);
+          if (!isTold) yield item;
         }
-        if (!changed) continue;
-        const now = await listRuns(db, reviewId);
-        for (const run of now) {
-          const key = keyOf(run.gateId, run.round, 0);
-          if (told.get(key) === stateOf(run)) continue;
-          told.set(key, stateOf(run));
-          yield { result: run };
-        }
-        open = now.some(isOpen);
       }
     } finally {
       await live.return?.();
     }
   };
+
+  /** What a batch tells, in its order: a row may be ahead of the events, and is told when they have come so far. */
+  async function* inBatch(reviewId: string, batch: readonly Event[], told: Map<string, State>) {
+    const rows = batch.some(({ type }) => type !== output) ? await listRuns(db, reviewId) : [];
+    for (const { seq, type, payload } of batch) {
+      if (type === output) {
+        yield { ...outputOf(JSON.parse(payload.text) as OutputPayload), seq };
+        continue;
+      }
+      const { gate_id: gateId, round, status, runs } = JSON.parse(payload.text) as StatePayload;
+      const key = keyOf(gateId, round);
+      const before = told.get(key);
+      if (before?.status === status && before.runs === runs) continue;
+      const row = rows.find((run) => keyOf(run.gateId, run.round) === key);
+      if (row !== undefined && (row.status !== status || row.runs !== runs)) continue;
+      told.set(key, { status, runs });
+      // It is gone with its task.
+      if (row !== undefined) yield { result: row };
+    }
+  }
+}
+
+/** How far a run is. */
+type State = Pick<Run, 'status' | 'runs'>;
+
+interface StatePayload extends State {
+  readonly gate_id: string;
+  readonly round: number;
 }
 
 interface OutputPayload {
@@ -98,26 +115,24 @@ interface OutputPayload {
   readonly text: string;
 }
 
-function outputOf({ gate_id: gateId, round, ...rest }: OutputPayload): {
-  readonly key: string;
-  readonly told: WatchedOutput;
-} {
+function outputOf({ gate_id: gateId, round, ...rest }: OutputPayload) {
   const { name, attempt, run, stream, text } = rest;
-  return { key: keyOf(gateId, round, run), told: { gateId, name, attempt, run, stream, text } };
+  return { key: `${keyOf(gateId, round)} ${run}`, output: { gateId, name, attempt, run, stream, text } };
 }
 
-function keyOf(gateId: string, round: number, run: number): string {
-  return `${gateId} ${round} ${run}`;
+function keyOf(gateId: string, round: number): string {
+  return `${gateId} ${round}`;
 }
 
-function stateOf({ status, runs }: Run): string {
-  return `${status} ${runs}`;
+/** Of one start of the command. */
+function keyOfRun({ gateId, round, runs }: Run): string {
+  return `${keyOf(gateId, round)} ${runs}`;
 }
 
-function isOpen({ completedAt }: Run): boolean {
-  return completedAt === undefined;
+function isOpen({ status }: State): boolean {
+  return status === 'Running' || status === 'Pending';
 }
 
-function isRunning({ status }: Run): boolean {
+function isRunning({ status }: State): boolean {
   return status === 'Running';
 }

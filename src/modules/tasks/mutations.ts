@@ -3,6 +3,7 @@ import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
 import type { Change, EventType, Origin } from '../events/index.js';
+import { endGateRuns } from '../gates/index.js';
 import { endHelp } from '../help/index.js';
 import { endReviews, findOpenReviews } from '../reviews/index.js';
 import { checkNoCycle, tooManyBlocked } from './blockers.js';
@@ -162,11 +163,13 @@ async function removeSubtree(tx: Tx, node: Node, now: Date): Promise<readonly Ch
     edges.map((edge) => ({ id: edge.taskId, by: edge.status === 'Completed' ? 0 : -1 })),
   );
   await touchTasks(tx, [...new Set(edges.map(({ taskId }) => taskId))], now);
+  const ended = await endGateRuns(tx, ids, now);
   await deleteTasks(tx, ids);
   await removeVcs(tx, ids, now);
   if (isOpen(status)) await addOpenChildren(tx, [{ id: parentId, by: -1 }]);
   return [
     ...edges.map(({ taskId, blockerId }) => blockerChange('BlockerRemoved', { id: taskId, repoId }, blockerId, now)),
+    ...ended,
     ...ids.map((each) => deletedChange({ id: each, repoId })),
   ];
 }
