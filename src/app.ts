@@ -165,7 +165,10 @@ async function compose(
     scratchDir: path.resolve(config.dataDir, 'gates'),
   });
   const { pollInterval: pollMs, gateConcurrency: concurrency } = config;
-  const runner = createRunner({ db, log, queue, starter, concurrency, pollMs });
+  const runner = createRunner({
+    ...{ db, log, queue, starter, concurrency, pollMs },
+    stopping: lifecycle.stopping,
+  });
   const tasks = createTasks({
     db,
     clock,

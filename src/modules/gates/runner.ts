@@ -16,6 +16,8 @@ export interface RunnerDeps {
   /** How many gates this server runs at a time; 0: none. */
   readonly concurrency: number;
   readonly pollMs: number;
+  /** Aborts when the server is about to stop: no more is taken then. */
+  readonly stopping: AbortSignal;
 }
 
 /** Runs gates that wait, on this server. */
@@ -42,7 +44,7 @@ const retryMs = 1_000;
 /** A program has 5 s to end when it is told to. */
 const stopMs = 20_000;
 
-export function createRunner({ db, log, queue, starter, concurrency, pollMs }: RunnerDeps): Runner {
+export function createRunner({ db, log, queue, starter, concurrency, pollMs, stopping }: RunnerDeps): Runner {
   const workerId = `gates-${randomUUID()}`;
   const lookMs = Math.min(pollMs, watchMs);
   const leaseSec = Math.max(2, Math.ceil((leaseLooks * lookMs) / 1000));
@@ -80,7 +82,8 @@ export function createRunner({ db, log, queue, starter, concurrency, pollMs }: R
   }
 
   async function claimOn(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    // Claims are answered at once when the server is about to stop.
+    while (!signal.aborted && !stopping.aborted) {
       const max = concurrency - running.size;
       if (max <= 0) {
         await new Promise<void>((resolve) => (wake = resolve));
