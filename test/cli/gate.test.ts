@@ -172,7 +172,6 @@ describe('muster gate', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as News);
-    expect(news.some(({ output }) => output?.name === 'unit' && output.text.startsWith('in'))).toBe(true);
     const open = (await client.reviews.list(id))[1]?.id ?? '';
     const [, , ...round2] = await client.results(open);
     expect(news.filter(({ result }) => result !== undefined && result.completed_at !== null)).toHaveLength(2);
@@ -230,6 +229,8 @@ describe('muster gate', () => {
     const relay = await openRelay(url);
     const watch = startMuster(['gate', 'watch'], { env: { MUSTER_URL: relay.url }, cwd: worktree });
     await watch.line('the beginning', (line) => line === 'slow | begun');
+    const asJson = startMuster(['gate', 'watch', '--json'], { env: { MUSTER_URL: url }, cwd: worktree });
+    await asJson.line('the beginning', (line) => line.includes('begun'));
     relay.cut();
     await client.tasks.get(id);
     writeFileSync(go, '');
@@ -241,6 +242,16 @@ describe('muster gate', () => {
     expect(lines.filter((line) => line.includes('Running'))).toHaveLength(1);
     expect(lines.at(-2)).toMatch(/^slow {3}Passed in /);
     expect(lines.at(-1)).toMatch(/^rev_\w+ is AgentPending$/);
+    const told = (await asJson.ended).stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as News);
+    const printed = told.map(({ output }) => output?.text ?? '').join('');
+    expect(printed).toBe('begun\nhalf; no end\nlast');
+    expect(told.map(({ result }) => result?.status).filter((status) => status !== undefined)).toEqual([
+      'Running',
+      'Passed',
+    ]);
   });
 });
 
