@@ -1,6 +1,6 @@
 import { AppError } from '../../errors.js';
 import { GitFailure, readRef, type View } from '../../platform/git/index.js';
-import { archiveRef, branchRef, submittedRef } from './vcs.js';
+import { archiveRef, branchRef, submittedRef, type TaskRepo } from './vcs.js';
 
 /** References of tasks. They move by comparison and exchange only. */
 
@@ -13,6 +13,13 @@ export async function resolveCommit(view: View, name: string): Promise<string | 
     if (error instanceof GitFailure && error.exitCode === 1) return undefined;
     throw error;
   }
+}
+
+/** Where the default branch is; undefined when it has no commit yet. */
+export async function defaultHead(view: View, { defaultBranch }: TaskRepo): Promise<string | undefined> {
+  const ref = `refs/heads/${defaultBranch}`;
+  // A branch may stand for another, which only git knows how to follow.
+  return (await readRef(view.repository.gitDir, ref)) ?? resolveCommit(view, ref);
 }
 
 /** Makes a branch, and answers where it is: where another process has made it meanwhile, if one has. */

@@ -5,8 +5,17 @@ export {
   type DiffInput,
   type LinesInput,
   type PrepareInput,
-  type Submitted,
   type Vcs,
   type VcsDeps,
 } from './service.js';
-export { branchOf, checkBase, checkMessage, checkPerson, type Prepared, type TaskRef, type TaskRepo } from './vcs.js';
+export type { CompareInput, Comparison, DefaultFile, ReadDefaultInput } from './reads.js';
+export {
+  branchOf,
+  checkBase,
+  checkMessage,
+  checkPerson,
+  type Prepared,
+  type Submitted,
+  type TaskRef,
+  type TaskRepo,
+} from './vcs.js';

@@ -15,8 +15,24 @@ import {
   removeWorkTree,
   type WorkTree,
 } from '../../platform/git/index.js';
-import { countLines, createBranch, isAncestor, keepSubmitted, resolveCommit, retireBranch } from './branches.js';
+import {
+  countLines,
+  createBranch,
+  defaultHead,
+  isAncestor,
+  keepSubmitted,
+  resolveCommit,
+  retireBranch,
+} from './branches.js';
 import { createVcsHome } from './home.js';
+import {
+  type CompareInput,
+  compareWork,
+  type Comparison,
+  type DefaultFile,
+  readDefault,
+  type ReadDefaultInput,
+} from './reads.js';
 import {
   branchOf,
   branchRef,
@@ -28,6 +44,7 @@ import {
   noCommitYet,
   nothingToSubmit,
   type Prepared,
+  type Submitted,
   type TaskRef,
   type TaskRepo,
   unknownBase,
@@ -74,12 +91,6 @@ export interface LinesInput extends Pick<TaskRef, 'repo'> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a task was submitted with. */
-export interface Submitted {
-  readonly headCommit: string;
-  readonly headTree: string;
-}
-
 /**
  * Branches and work trees of tasks. It knows no state but git's: every one of these can be repeated after a death at any point,
  * and be called by several servers at a time, and comes to the same.
@@ -96,6 +107,16 @@ export interface Vcs {
    */
   commit(input: CommitWorkInput): Promise<Submitted>;
   diff(input: DiffInput): Promise<Diff>;
+  /**
+   * How the work tree, as a submit would commit it now, differs from what was submitted. Nothing is changed by it. `conflict` with
+   * `details.worktree` when the work tree is gone, or is no longer one of the repository.
+   */
+  compare(input: CompareInput): Promise<Comparison>;
+  /**
+   * A file's text on the tip of the repository's default branch; undefined when that has no commit yet. `conflict` naming file and
+   * commit when it is no plain file, too large or no UTF-8.
+   */
+  readDefault(input: ReadDefaultInput): Promise<DefaultFile | undefined>;
   /** How many lines a file of a commit has; 0 where there is no such file. */
   lines(input: LinesInput): Promise<number>;
   /** Removes work tree and branch, and keeps what was committed. Answers the branch's last head; undefined when there was none. */
@@ -171,6 +192,8 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
       if (headCommit === undefined) return diffWorkTree(tree, baseCommit, signal);
       return diffCommits(tree.view, baseCommit, headCommit, signal);
     },
+    compare: async (input) => compareWork(await open(input), input),
+    readDefault: async (input) => readDefault(await views.open(input.repo.path), input),
     async lines({ repo, commit, path, signal }) {
       return countLines(await views.open(repo.path), commit, path, signal);
     },
@@ -203,16 +226,13 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
 
 /** Which commit a task begins at. */
 async function baseOf({ view }: WorkTree, repo: TaskRepo, asked: string | undefined): Promise<string> {
-  const { gitDir } = view.repository;
   if (asked === undefined) {
-    const ref = `refs/heads/${repo.defaultBranch}`;
-    // A branch may stand for another, which only git knows how to follow.
-    const head = (await readRef(gitDir, ref)) ?? (await resolveCommit(view, ref));
+    const head = await defaultHead(view, repo);
     if (head === undefined) throw noCommitYet(repo);
     return head;
   }
   checkBase(asked);
-  const branch = isObjectId(asked) ? undefined : await readRef(gitDir, `refs/heads/${asked}`);
+  const branch = isObjectId(asked) ? undefined : await readRef(view.repository.gitDir, `refs/heads/${asked}`);
   const commit = branch ?? (await resolveCommit(view, asked));
   if (commit === undefined) throw unknownBase(asked);
   return commit;

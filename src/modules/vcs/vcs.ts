@@ -26,6 +26,12 @@ export interface Prepared {
   readonly worktreePath: string;
 }
 
+/** What a task was submitted with. */
+export interface Submitted {
+  readonly headCommit: string;
+  readonly headTree: string;
+}
+
 /** The branch of a task, without `refs/heads/`. */
 export function branchOf(taskId: string): string {
   return `task/${taskId}`;

@@ -101,7 +101,8 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
 /** The folder may have been replaced by a link that leads elsewhere. */
 export async function requireFolder(folder: string): Promise<void> {
   const info = await lstat(folder).catch(() => undefined);
-  if (info?.isDirectory() !== true) throw new AppError('conflict', `The work tree ${folder} is not there.`);
+  if (info?.isDirectory() === true) return;
+  throw new AppError('conflict', `The work tree ${folder} is not there.`, { details: { worktree: folder } });
 }
 
 async function requireBranch({ view, branch, path: folder }: WorkTree, gitDir: string): Promise<void> {

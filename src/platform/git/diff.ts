@@ -1,12 +1,8 @@
-import { mkdir, rm } from 'node:fs/promises';
-import path from 'node:path';
-import { findChanges, stage, type Staging } from './changes.js';
-import { requireFolder, startFrom } from './commit.js';
+import { requireFolder } from './commit.js';
 import { type Diff, parseDiff } from './diff-parse.js';
-import { letGo, passingName } from './leftovers.js';
-import { sweepLeftovers } from './remove-tree.js';
+import { stageAside } from './stage-aside.js';
 import type { View, ViewRun } from './view.js';
-import { gitDirOf, type WorkTree } from './work-tree.js';
+import type { WorkTree } from './work-tree.js';
 
 /** Of the patch. */
 const maxPatchBytes = 5 * 1024 * 1024;
@@ -29,43 +25,13 @@ export async function diffCommits(view: View, base: string, head: string, signal
  */
 export async function diffWorkTree(tree: WorkTree, base: string, signal?: AbortSignal): Promise<Diff> {
   await requireFolder(tree.path);
-  const { view } = tree;
-  const gitDir = gitDirOf(tree);
-  const place = path.join(view.dir, 'diff');
-  await sweepLeftovers(place);
-  const folder = passingName(place, 'to');
-  try {
-    await mkdir(folder);
-    const objects = path.join(folder, 'objects');
-    await mkdir(objects);
-    const env = {
-      GIT_OBJECT_DIRECTORY: objects,
-      GIT_ALTERNATE_OBJECT_DIRECTORIES: quoted(path.join(view.repository.gitDir, 'objects')),
-    };
-    const indexFile = path.join(folder, 'index');
-    const staging: Staging = { view, gitDir, workTree: tree.path, indexFile, env, signal };
-    await startFrom(path.join(gitDir, 'index'), staging);
-    await stage(staging, await findChanges(staging));
-    const { stdout } = await view.run({ args: ['write-tree'], gitDir, workTree: tree.path, indexFile, env, signal });
-    return await diff(view, {
-      args: ['diff-tree', ...options, '--end-of-options', base, stdout.toString().trim()],
-      env,
-      signal,
-    });
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-    letGo(folder);
-  }
+  return stageAside(tree, signal, async ({ env }, made) =>
+    diff(tree.view, { args: ['diff-tree', ...options, '--end-of-options', base, made.tree], env, signal }),
+  );
 }
 
 async function diff(view: View, run: ViewRun): Promise<Diff> {
   const limits = { maxOutputBytes: maxRecordBytes + maxPatchBytes, beyond: 'truncate' as const };
   const { stdout, truncated } = await view.run({ ...run, ...limits });
   return parseDiff(stdout, truncated, maxPatchBytes);
-}
-
-/** As git reads one of a list of paths: colons would else end it, and a quote begin it. */
-function quoted(text: string): string {
-  const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '"': '\\"', '\n': '\\n' };
-  return `"${text.replaceAll(/[\\"\n]/g, (letter) => escapes[letter] ?? letter)}"`;
 }

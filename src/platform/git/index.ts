@@ -3,6 +3,8 @@ export { inspectRepository, type Inspection, type Repository } from './inspect.j
 export { isObjectId, isRefName } from './ref-name.js';
 export { listBranches, listWorkTrees, readRef } from './refs.js';
 export { commitAll, type CommitInput, type Person } from './commit.js';
+export { type Committed, compareWorkTree } from './compare.js';
+export { type FileToRead, readFileOf } from './read-file.js';
 export { diffCommits, diffWorkTree } from './diff.js';
 export type { Diff, DiffFile, DiffLine, FileStatus, Hunk } from './diff-parse.js';
 export { createViews, type View, type Views } from './view.js';

@@ -6,6 +6,7 @@ import { createGatesClient, type GatesClient, type RestGate } from '../../suppor
 import { git, useGitRepos, writeFiles, type Files } from '../../support/git-repos.js';
 import { createHelpClient } from '../../support/help-client.js';
 import { refusal } from '../../support/jobs-client.js';
+import { rest } from '../../support/rest.js';
 import type { RestReview } from '../../support/reviews-client.js';
 import { sharedTestApp } from '../../support/shared-app.js';
 import { registerRepo } from '../../support/tasks-client.js';
@@ -239,7 +240,7 @@ describe('a verdict', () => {
     const help = createHelpClient(app.current.url);
     await add(`until test -e '${root}/go.log'; do sleep 0.02; done; exit 1`);
     const review = await submit();
-    const asked = await help.ask({ task_id: id });
+    const asked = await help.ask(id);
     writeFileSync(path.join(root, 'go.log'), '');
     const waiting = await client.ended(review.id);
     expect(waiting.results).toMatchObject([{ status: 'Failed' }]);
@@ -395,26 +396,13 @@ test('jobs of gates are nobody else’s', async () => {
   await add(`until test -e '${root}/go.log'; do sleep 0.02; done`);
   const review = await submit();
   const { url } = app.current;
-  const [job] = (await (await fetch(`${url}/v1/jobs?kind=muster.gate&status=running&status=queued`)).json()) as {
-    id: string;
-  }[];
-  const post = async (where: string, body: object): Promise<unknown> =>
-    (
-      await fetch(url + where, {
-        method: 'POST',
-        body: JSON.stringify(body),
-        headers: { 'content-type': 'application/json' },
-      })
-    ).json();
-  expect(await post(`/v1/jobs/${job?.id}/cancel`, {})).toMatchObject({
-    error: 'forbidden',
-    details: { rule: 'own_jobs' },
-  });
-  expect(await post('/v1/jobs', { kind: 'muster.gate' })).toMatchObject({
-    error: 'invalid_request',
-    details: { field: 'kind' },
-  });
-  expect(await post('/v1/jobs/claim', { worker_id: 'x', kinds: ['muster.gate'] })).toMatchObject({
+  const listed = (await rest(url, 'GET', '/v1/jobs?kind=muster.gate&status=queued&status=running')).json;
+  const [{ id }] = listed as [{ readonly id: string }];
+  const post = async (where: string, body?: object) => (await rest(url, 'POST', where, body)).json;
+  expect(await post(`/v1/jobs/${id}/cancel`)).toMatchObject({ error: 'forbidden', details: { rule: 'own_jobs' } });
+  const kind = 'muster.gate';
+  expect(await post('/v1/jobs', { kind })).toMatchObject({ error: 'invalid_request', details: { field: 'kind' } });
+  expect(await post('/v1/jobs/claim', { worker_id: 'x', kinds: [kind] })).toMatchObject({
     error: 'invalid_request',
     details: { field: 'kinds[0]' },
   });
