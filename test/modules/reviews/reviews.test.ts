@@ -79,7 +79,7 @@ describe('what a review is of', () => {
 });
 
 describe('stale', () => {
-  test('when the branch has moved on, in either phase, and nothing is changed', async () => {
+  test('when the branch has moved on, in either phase, and the review begins anew with where it is', async () => {
     const { id, worktree, review } = await setUp();
     const agent = await agentWith(reviewing);
     commitIn(worktree);
@@ -89,19 +89,34 @@ describe('stale', () => {
       code: 409,
       details: { head_commit: review.head_commit, branch_head: moved },
     });
-    expect(await human.get(review.id)).toEqual(review);
-    git(worktree, 'reset', '--hard', '--quiet', review.head_commit);
-    const approved = await agent.approve(review.id, { head_commit: review.head_commit });
-    expect(approved.status).toBe('HumanPending');
-    commitIn(worktree, '--amend');
+    const begun = await human.get(review.id);
+    expect(begun).toEqual({
+      ...review,
+      head_commit: moved,
+      head_tree: git(worktree, 'rev-parse', 'HEAD^{tree}'),
+      gates_completed_at: begun.updated_at,
+      updated_at: begun.updated_at,
+    });
+    expect((await human.tasks.get(id)).vcs?.head_commit).toBe(moved);
+    const approved = await agent.approve(review.id, { head_commit: moved });
+    expect(approved).toMatchObject({ status: 'HumanPending', head_commit: moved });
+    commitIn(worktree);
     expect(await refusal(human.approve(review.id))).toMatchObject({ error: 'stale' });
-    expect(await human.get(review.id)).toEqual(approved);
+    expect(await human.get(review.id)).toMatchObject({ status: 'AgentPending', agent_completed_at: null });
     expect((await human.tasks.get(id)).task.status).toBe('InReview');
-    await human.requestChanges(review.id);
-    const next = await human.submit(id, {});
-    expect(next.head_commit).toBe(git(worktree, 'rev-parse', 'HEAD'));
-    await human.approve(next.id);
-    expect((await human.approve(next.id)).status).toBe('Approved');
+    await human.approve(review.id);
+    expect((await human.approve(review.id)).status).toBe('Approved');
+    expect((await human.get(review.id)).head_commit).toBe(git(worktree, 'rev-parse', 'HEAD'));
+  });
+
+  test('when the reviewer has seen another commit, and nothing is changed', async () => {
+    const { review } = await setUp();
+    const seen = review.base_commit;
+    expect(await refusal(human.approve(review.id, { head_commit: seen }))).toMatchObject({
+      error: 'stale',
+      details: { field: 'head_commit', head_commit: review.head_commit, seen },
+    });
+    expect(await human.get(review.id)).toEqual(review);
   });
 
   test('when the branch is gone', async () => {

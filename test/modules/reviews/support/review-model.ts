@@ -104,7 +104,12 @@ function judge(
     model.status = 'InProgress';
     return 'ok';
   }
-  if (model.moved) return 'stale';
+  if (model.moved) {
+    // It begins anew with where the branch is.
+    model.moved = false;
+    round.status = 'AgentPending';
+    return 'stale';
+  }
   if (round.status === 'AgentPending') round.status = 'HumanPending';
   else {
     round.status = 'Approved';
