@@ -222,8 +222,9 @@ describe('muster gate', () => {
 
   test('tells what a gate prints while it prints it, and nothing twice when the connection is lost', async () => {
     const { url, client, id, worktree } = await setUp();
-    const go = path.join(repos.folder(), 'go');
-    const command = `echo begun; while [ ! -e ${go} ]; do sleep 0.05; done; echo "half; no end"; printf last`;
+    const signals = repos.folder();
+    const wait = (name: string): string => `while [ ! -e ${path.join(signals, name)} ]; do sleep 0.05; done`;
+    const command = `echo begun; ${wait('more')}; echo more; ${wait('go')}; echo "half; no end"; printf last`;
     await client.add({ type: 'Task', id }, { name: 'slow', command });
     await client.reviews.submit(id, { b: '' });
     const relay = await openRelay(url);
@@ -232,13 +233,20 @@ describe('muster gate', () => {
     const asJson = startMuster(['gate', 'watch', '--json'], { env: { MUSTER_URL: url }, cwd: worktree });
     await asJson.line('the beginning', (line) => line.includes('begun'));
     relay.cut();
-    await client.tasks.get(id);
-    writeFileSync(go, '');
+    writeFileSync(path.join(signals, 'more'), '');
+    // By then it has been told anew what runs.
+    await watch.line('more', (line) => line === 'slow | more');
+    writeFileSync(path.join(signals, 'go'), '');
     const { code, stdout, stderr } = await watch.ended;
     expect(stderr).toMatch(/^muster: lost http:.*; trying again in .*\n$/);
     expect(code).toBe(0);
     const lines = stdout.trimEnd().split('\n');
-    expect(lines.filter((line) => line.includes('|'))).toEqual(['slow | begun', 'slow | half; no end', 'slow | last']);
+    expect(lines.filter((line) => line.includes('|')).map((line) => line.slice(7))).toEqual([
+      'begun',
+      'more',
+      'half; no end',
+      'last',
+    ]);
     expect(lines.filter((line) => line.includes('Running'))).toHaveLength(1);
     expect(lines.at(-2)).toMatch(/^slow {3}Passed in /);
     expect(lines.at(-1)).toMatch(/^rev_\w+ is AgentPending$/);
@@ -247,7 +255,7 @@ describe('muster gate', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as News);
     const printed = told.map(({ output }) => output?.text ?? '').join('');
-    expect(printed).toBe('begun\nhalf; no end\nlast');
+    expect(printed).toBe('begun\nmore\nhalf; no end\nlast');
     expect(told.map(({ result }) => result?.status).filter((status) => status !== undefined)).toEqual([
       'Running',
       'Passed',
