@@ -428,7 +428,7 @@ test('the ledger tells all of it', async () => {
   const state = reduceEvents(emptyLedgerState({ filtered: true }), await ledgerOf(app.current.url, repoId));
   expect([...state.gates.values()]).toEqual([await client.get(kept.id)]);
   for (const each of [review.id, second.id]) {
-    const results = (await client.results(each)).map(({ stdout: _, stderr: __, ...rest }) => rest);
+    const results = (await client.results(each)).map(({ stdout: _stdout, stderr: _stderr, ...rest }) => rest);
     expect(state.gateResults.get(each)).toEqual(results);
     expect(state.reviews.get(each)).toEqual(await client.reviews.get(each));
   }
