@@ -88,6 +88,7 @@ describe('muster review', () => {
     expect(JSON.parse(await said(['review', 'show', first, '--json']))).toEqual({
       review: await reviews.get(first),
       comments: await reviews.comments(first),
+      gate_results: [],
     });
     expect(await said(['review', 'show', first])).toContain(
       `\n\na.txt:1-2 (left) ${comment?.id} Human resolved\n  Why?`,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import type { Ended } from './muster.js';
+import type { Ended, RunOptions } from './muster.js';
 
 const commands = path.join(import.meta.dirname, '..', '..', '..', 'dist', 'src', 'cli', 'commands.js');
 
@@ -27,10 +27,13 @@ const script = `
  * Runs the built `muster` with each of these command lines, one after the other in one process, since to start a process for each takes
  * many times as long. For those that end at once and leave nothing behind.
  */
-export async function runMany(lines: readonly (readonly string[])[]): Promise<readonly Ended[]> {
+export async function runMany(
+  lines: readonly (readonly string[])[],
+  { env = {}, cwd = tmpdir() }: Pick<RunOptions, 'env' | 'cwd'> = {},
+): Promise<readonly Ended[]> {
   const running = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
-    cwd: tmpdir(),
-    env: { PATH: process.env['PATH'] },
+    cwd,
+    env: { PATH: process.env['PATH'], ...env },
     maxBuffer: 2 ** 26,
   });
   running.child.stdin?.end(JSON.stringify(lines));
