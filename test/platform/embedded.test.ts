@@ -38,8 +38,8 @@ beforeAll(async () => {
 afterAll(() => rmSync(template, { recursive: true, force: true }));
 
 /** As after an earlier run, for what is not about the first. */
-function haveCluster(): void {
-  execFileSync('cp', ['-a', join(template, 'postgres'), dataDir]);
+function haveCluster(dir = dataDir): void {
+  execFileSync('cp', ['-a', join(template, 'postgres'), dir]);
 }
 
 beforeEach(() => {
@@ -173,7 +173,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   });
 
   describe('after a crash', () => {
-    beforeEach(haveCluster);
+    beforeEach(() => haveCluster());
 
     it('ends the Postgres that a killed server left running', async () => {
       const child = spawnChild('postgres-child', { args: [dataDir] });
@@ -256,6 +256,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
     it('leaves the Postgres of another cluster alone, whatever the pid file says', async () => {
       const otherDir = join(temp, 'other');
       mkdirSync(otherDir);
+      haveCluster(otherDir);
       const other = await start({ dataDir: otherDir });
       writeFileSync(pidFile(), readFileSync(pidFile(otherDir)));
       const postgres = await start();
@@ -304,6 +305,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
     });
 
     it('finishes a first start that ended before the database was made', async () => {
+      haveCluster();
       const postgres = await start();
       const client = new pg.Client({ ...postgres.connection, user: 'postgres', database: 'postgres' });
       await client.connect();
@@ -334,6 +336,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   });
 
   it('quotes Postgres when it does not start, and starts once the reason is gone', async () => {
+    haveCluster();
     const { message } = await failure({ settings: { shared_buffers: 'plenty' } });
     expect(message).toContain('invalid value for parameter "shared_buffers": "plenty"');
     expect(log.lines).toContainEqual(expect.objectContaining({ level: 'error', event: 'postgres' }));
@@ -390,6 +393,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   it('puts the socket elsewhere when the path is too long for one, and removes it', async () => {
     const dir = join(temp, 'long'.repeat(50));
     mkdirSync(dir);
+    haveCluster(dir);
     const child = spawnChild('postgres-child', { args: [dir] });
     const postmaster = Number((await child.said())['postmaster']);
     const left = readFileSync(pidFile(dir), 'utf8').split('\n')[4] ?? '';
@@ -409,6 +413,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
 
   describe.runIf(isRoot)('as root', () => {
     it('runs as another user, without any capability where that user may enter all directories', async () => {
+      haveCluster();
       chmodSync(temp, 0o755);
       chmodSync(dataDir, 0o711);
       await start();
@@ -435,6 +440,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
     });
 
     it('lets no other user in, not even the one that Postgres runs as', async () => {
+      haveCluster();
       chmodSync(temp, 0o755);
       chmodSync(dataDir, 0o711);
       const postgres = await start();
