@@ -1,7 +1,7 @@
-import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startTestApp } from '../support/app.js';
 import { makeTempDir, useBuiltServer } from '../support/built-server.js';
+import { layCluster } from '../support/cluster.js';
 import { createTestDatabase } from '../support/database.js';
 import { rest } from '../support/rest.js';
 import { runMuster } from './support/muster.js';
@@ -103,7 +103,8 @@ describe('--direct makes a token without a server', () => {
   });
 
   test('in the embedded database, unless a server runs on it', async () => {
-    const dataDir = path.join(await makeTempDir(), 'data');
+    const dataDir = await makeTempDir();
+    layCluster(dataDir);
     const server = startServer({ dataDir });
     const url = await server.ready();
     const args = ['token', 'create', '--direct', '--role', 'human', '--name', 'me', '--data-dir', dataDir];

@@ -9,6 +9,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { Health, HealthCheckResponse_ServingStatus } from '../../gen/grpc/health/v1/health_pb.js';
 import { JobStatus } from '../../gen/muster/v1/jobs_pb.js';
 import { makeTempDir, postgresOf, useBuiltServer } from '../support/built-server.js';
+import { layCluster } from '../support/cluster.js';
 import { createTestDatabase } from '../support/database.js';
 import { createJobsClient } from '../support/jobs-client.js';
 import { rest } from '../support/rest.js';
@@ -91,6 +92,7 @@ test('what does not end is cut after the grace time', async () => {
 
 test('a second signal ends it at once, and its Postgres with it', async () => {
   const dataDir = await makeTempDir();
+  layCluster(dataDir);
   const server = startServer({ dataDir, env: { MUSTER_SHUTDOWN_GRACE: '1h' } });
   const worker = await startWorker(await server.ready(), { kinds, capacity: 1 });
   server.kill('SIGTERM');

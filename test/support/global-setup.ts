@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { migrations } from '../../src/migrations/index.js';
@@ -21,6 +23,8 @@ declare module 'vitest' {
       /** The name of a database that has been migrated and is never connected to, to be copied. */
       readonly migrated: string;
     };
+    /** A folder with the cluster of an embedded Postgres, as its first start and stop leave it, to be copied. */
+    cluster: string;
   }
 }
 
@@ -32,6 +36,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   // Many servers with a pool each. Nothing here outlives a loss of power, and without fsync what has been committed still
   // outlives every kill -9: the kernel has it. The tests of the embedded Postgres start it as the product does.
   const settings = { max_connections: '400', fsync: 'off', full_page_writes: 'off', max_wal_size: '512MB' };
+  await (await startEmbeddedPostgres({ dataDir, log })).stop();
+  const cluster = path.join(dataDir, 'cluster');
+  await promisify(execFile)('cp', ['-a', path.join(dataDir, 'postgres'), cluster]);
+  project.provide('cluster', cluster);
   const postgres = await startEmbeddedPostgres({ dataDir, log, settings });
   project.provide('postgres', { ...postgres.connection, migrated: await makeMigrated(postgres, log) });
   return async () => {
