@@ -3,8 +3,8 @@ import type { Db, Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { Log } from '../../platform/log.js';
 import { type Appended, appendEvents, type Change, type EventType, type Origin } from '../events/index.js';
-import { findNodes, findTask, lockGraphOf, type Node } from './store.js';
-import { isTaskId, type Task, taskNotFound } from './tasks.js';
+import { findTask, lockNode, type Node } from './store.js';
+import { type Task, taskNotFound } from './tasks.js';
 
 export interface ChangerDeps {
   readonly db: Db;
@@ -36,10 +36,7 @@ export interface Changer {
 /** Changes one task at a time, with no other change of its repository under way. */
 export function createChanger({ db, clock, log, appended }: ChangerDeps): Changer {
   async function begin<R>(tx: Tx, id: string, origin: Origin, work: WorkOf<R>) {
-    const repoId = isTaskId(id) ? await lockGraphOf(tx, id) : undefined;
-    // Read when the lock is there, not before: whoever had it may have deleted the task.
-    const node = repoId === undefined ? undefined : (await findNodes(tx, [id])).get(id);
-    if (node === undefined) throw taskNotFound(id);
+    const node = await lockTask(tx, id);
     const now = clock.now();
     const made = await work(tx, node, now);
     await appendEvents(tx, origin, now, made.changes);
@@ -70,14 +67,26 @@ export function createChanger({ db, clock, log, appended }: ChangerDeps): Change
     change: (id, origin, keep, work) =>
       changeOf(id, origin, keep, async (...at) => {
         const changes = await work(...at);
-        const task = await findTask(at[0], id);
-        if (task === undefined) throw taskNotFound(id);
-        return { changes, result: task };
+        return { changes, result: await presentTask(at[0], id) };
       }),
     remove: (id, origin, keep, work) =>
       changeOf(id, origin, keep, async (...at) => ({ changes: await work(...at), result: undefined })),
     changeOf,
   };
+}
+
+/** A task, with its repository locked. Rejects with `not_found`. */
+export async function lockTask(tx: Tx, id: string): Promise<Node> {
+  const node = await lockNode(tx, id);
+  if (node === undefined) throw taskNotFound(id);
+  return node;
+}
+
+/** The same as it is answered. */
+export async function presentTask(tx: Tx, id: string): Promise<Task> {
+  const task = await findTask(tx, id);
+  if (task === undefined) throw taskNotFound(id);
+  return task;
 }
 
 /** `TaskCancelled` is `task_cancelled` in the log. */

@@ -2,7 +2,7 @@ import type { Tx } from '../../platform/db/db.js';
 import type { NewId } from '../../platform/ids.js';
 import type { ReviewedTasks } from '../reviews/index.js';
 import { complete, move } from './moves.js';
-import { findNodes, lockGraphOf, type Node } from './store.js';
+import { findNodes, lockNode, type Node } from './store.js';
 import { isTaskId } from './tasks.js';
 
 /** What reviews do with tasks. */
@@ -15,10 +15,7 @@ export function createReviewedTasks(newId: NewId): ReviewedTasks {
 
   return {
     find: async (on, id) => (isTaskId(id) ? (await findNodes(on, [id])).get(id) : undefined),
-    async lock(tx, id) {
-      const repoId = await lockGraphOf(tx, id);
-      return repoId === undefined ? undefined : (await findNodes(tx, [id])).get(id);
-    },
+    lock: lockNode,
     complete: async (tx, id, now) => complete(tx, newId, await present(tx, id), 'TaskCompleted', now),
     reopen: async (tx, id, now) => move(tx, await present(tx, id), 'InProgress', 'TaskStatusChanged', now),
   };

@@ -1,5 +1,5 @@
 import type { Queries, Statement, Tx } from '../../platform/db/db.js';
-import type { Kind, Place, Status, Task } from './tasks.js';
+import { isTaskId, type Kind, type Place, type Status, type Task } from './tasks.js';
 
 /**
  * The SQL of the tables of tasks; migrations/0007-tasks.ts tells how they are laid out. Here: reading tasks, and the fence. One family a
@@ -200,9 +200,15 @@ const lockOf: Statement = {
 };
 
 /** The same for the repository of a task. Answers it, or undefined when there is no such task. */
-export async function lockGraphOf(tx: Tx, id: string): Promise<string | undefined> {
+async function lockGraphOf(tx: Tx, id: string): Promise<string | undefined> {
   const [row] = await tx.query<{ repo_id: string }>(lockOf, [id]);
   return row?.repo_id;
+}
+
+/** The same, answered with the task. It is read when the lock is there, not before: whoever had it may have deleted the task. */
+export async function lockNode(tx: Tx, id: string): Promise<Node | undefined> {
+  const repoId = isTaskId(id) ? await lockGraphOf(tx, id) : undefined;
+  return repoId === undefined ? undefined : (await findNodes(tx, [id])).get(id);
 }
 
 const add: Statement = {

@@ -1,0 +1,138 @@
+import { AppError } from '../../errors.js';
+import type { Tx } from '../../platform/db/db.js';
+import type { Keep } from '../../platform/idempotency/keep.js';
+import { appendEvents, type Change, type Origin } from '../events/index.js';
+import { insertDoer } from '../reviews/index.js';
+import type { Prepared, Vcs } from '../vcs/index.js';
+import { checkUnblocked } from './blockers.js';
+import { type ChangerDeps, lockTask, presentTask } from './changer.js';
+import { vcsChange } from './changes.js';
+import { move } from './moves.js';
+import { findFull, type TaskWithContext } from './reader.js';
+import { type Held, lostHold, type Steps } from './steps.js';
+import { findNodes, lockGraphs, type Node } from './store.js';
+import { findUnreleased } from './store-blockers.js';
+import { findNextReady, type WorkScope } from './store-list.js';
+import { findVcsRows, setStarting, settlePrepared } from './store-vcs.js';
+import type { Task } from './tasks.js';
+import { target } from './transitions.js';
+
+export interface StarterDeps extends Pick<ChangerDeps, 'db' | 'clock'> {
+  readonly vcs: Pick<Vcs, 'prepare'>;
+}
+
+export interface StartInput {
+  readonly id: string;
+  readonly base?: string | undefined;
+}
+
+/** Starts tasks. */
+export interface Starter {
+  /** Rejects with `blocked`, `conflict` and what `Vcs.prepare` rejects with; the task is then as it was. */
+  start(input: StartInput, origin: Origin, keep?: Keep<Task>): Promise<Task>;
+  /** Starts the ready task that goes first, which nobody else then gets. Undefined when none is ready. */
+  claimNext(
+    scope: WorkScope,
+    origin: Origin,
+    keep?: Keep<TaskWithContext | undefined>,
+  ): Promise<TaskWithContext | undefined>;
+}
+
+/** A task that is to be started, and where. */
+type Reserved = Held & { readonly base?: string };
+
+export function createStarter({ db, clock, vcs }: StarterDeps, steps: Steps): Starter {
+  async function reserve(tx: Tx, node: Node, base: string | undefined): Promise<Reserved> {
+    const { id } = node;
+    target(id, node.status, 'start');
+    if (node.starting) throw new AppError('conflict', `${id} is being started by somebody else.`);
+    if (node.ownBlockers + node.blockersAbove > 0) checkUnblocked(id, await findUnreleased(tx, node));
+    const held = await steps.take(tx, node, 'preparing');
+    await setStarting(tx, id, true);
+    const known = held.row?.base_commit ?? undefined;
+    if (known !== undefined && base !== undefined) throw baseStays(id, known);
+    const begin = known ?? base ?? (await inheritedBase(tx, node));
+    return { ...held, ...(begin !== undefined && { base: begin }) };
+  }
+
+  async function prepare<R>(held: Reserved, origin: Origin, answer: (tx: Tx) => Promise<R>): Promise<R> {
+    const isNew = held.row === undefined;
+    const started = await steps.carryOut(
+      held,
+      (signal) => vcs.prepare({ ...held.ref, base: held.base, fresh: isNew, signal }),
+      async (tx, made) => {
+        const changes = await settle(tx, held, made, isNew, origin);
+        return { changes, result: await answer(tx) };
+      },
+    );
+    steps.tell(started.changes, origin);
+    return started.result;
+  }
+
+  async function settle(
+    tx: Tx,
+    { node: { id }, hold }: Held,
+    made: Prepared,
+    isNew: boolean,
+    origin: Origin,
+  ): Promise<readonly Change[]> {
+    const node = await lockTask(tx, id);
+    const now = clock.now();
+    // Somebody may have cancelled it meanwhile.
+    target(id, node.status, 'start');
+    const row = await settlePrepared(tx, hold, made, now);
+    if (row === undefined) throw lostHold(id);
+    await setStarting(tx, id, false);
+    await insertDoer(tx, id, origin.actor.id);
+    const created = isNew ? [vcsChange('RefCreated', node, row)] : [];
+    const changes = [...created, ...(await move(tx, node, 'InProgress', 'TaskStarted', now))];
+    await appendEvents(tx, origin, now, changes);
+    return changes;
+  }
+
+  return {
+    async start({ id, base }, origin, keep) {
+      const held = await db.transaction(async (tx) => reserve(tx, await lockTask(tx, id), base));
+      return prepare(held, origin, async (tx) => {
+        const task = await presentTask(tx, id);
+        await keep?.(tx, task);
+        return task;
+      });
+    },
+    async claimNext(scope, origin, keep) {
+      const held = await db.transaction(async (tx) => {
+        await lockGraphs(tx, [scope.repoId]);
+        const id = await findNextReady(tx, scope);
+        const node = id === undefined ? undefined : (await findNodes(tx, [id])).get(id);
+        if (node !== undefined) return reserve(tx, node, undefined);
+        await keep?.(tx, undefined);
+        return undefined;
+      });
+      if (held === undefined) return undefined;
+      return prepare(held, origin, async (tx) => {
+        const [full] = await findFull(tx, [held.node.id]);
+        await keep?.(tx, full);
+        return full;
+      });
+    },
+  };
+}
+
+/** Where a task begins: at the tip of the nearest ancestor that was started. Undefined: at that of the default branch. */
+async function inheritedBase(tx: Tx, { parentId, grandId }: Node): Promise<string | undefined> {
+  const ids = [parentId, grandId].filter((id) => id !== undefined);
+  if (ids.length === 0) return undefined;
+  const rows = await findVcsRows(tx, ids);
+  for (const id of ids) {
+    const row = rows.get(id);
+    if (row === undefined || row.base_commit === null) continue;
+    return row.archived_at !== null ? (row.head_commit ?? row.base_commit) : row.ref_name;
+  }
+  return undefined;
+}
+
+function baseStays(id: string, base: string): AppError {
+  return new AppError('conflict', `base: ${id} began at ${base} when it was first started, and stays there.`, {
+    details: { field: 'base', base_commit: base },
+  });
+}

@@ -1,0 +1,109 @@
+import { AppError } from '../../errors.js';
+import type { Tx } from '../../platform/db/db.js';
+import type { Keep } from '../../platform/idempotency/keep.js';
+import type { NewId } from '../../platform/ids.js';
+import { firstLine } from '../../platform/text.js';
+import { appendEvents, type Change, type Origin } from '../events/index.js';
+import { insertDoer, openReview } from '../reviews/index.js';
+import type { Person, Submitted, Vcs } from '../vcs/index.js';
+import { type ChangerDeps, lockTask, presentTask } from './changer.js';
+import { vcsChange } from './changes.js';
+import { move } from './moves.js';
+import { type Held, lostHold, type Steps } from './steps.js';
+import { findTask } from './store.js';
+import { settleCommitted, type TaskVcs, vcsOf } from './store-vcs.js';
+import type { Task } from './tasks.js';
+import { target } from './transitions.js';
+
+export interface SubmitterDeps extends Pick<ChangerDeps, 'db' | 'clock'> {
+  readonly newId: NewId;
+  readonly vcs: Pick<Vcs, 'commit'>;
+  /** Who commits what tasks have come to. */
+  readonly committer: Person;
+}
+
+export interface SubmitInput {
+  readonly id: string;
+  readonly message?: string | undefined;
+  readonly allowEmpty?: boolean | undefined;
+}
+
+/** Submits what tasks have come to. */
+export interface Submitter {
+  /** Rejects with `nothing_to_submit` and what `Vcs.commit` rejects with; the task is then as it was. */
+  submit(input: SubmitInput, origin: Origin, keep?: Keep<Task>): Promise<Task>;
+}
+
+/** A task that is to be submitted, as it was started. */
+type Begun = Held & { readonly started: TaskVcs; readonly message: string };
+
+export function createSubmitter({ db, clock, newId, vcs, committer }: SubmitterDeps, steps: Steps): Submitter {
+  async function begin(tx: Tx, { id, message }: SubmitInput): Promise<Begun> {
+    const node = await lockTask(tx, id);
+    target(id, node.status, 'submit');
+    const held = await steps.take(tx, node, 'committing');
+    const started = vcsOf(held.row);
+    if (started === undefined) throw neverStarted(id);
+    return { ...held, started, message: message ?? (await messageFor(tx, id)) };
+  }
+
+  async function settle(
+    tx: Tx,
+    { node: { id }, hold, started }: Begun,
+    submitted: Submitted,
+    origin: Origin,
+  ): Promise<readonly Change[]> {
+    const { baseCommit, headCommit: before = baseCommit } = started;
+    const { headCommit } = submitted;
+    const node = await lockTask(tx, id);
+    const now = clock.now();
+    // Somebody may have cancelled it meanwhile.
+    const to = target(id, node.status, 'submit');
+    const row = await settleCommitted(tx, hold, headCommit, now);
+    if (row === undefined) throw lostHold(id);
+    const committed = headCommit === before ? [] : [vcsChange('Committed', node, row)];
+    const moved = await move(tx, node, to, 'TaskSubmitted', now);
+    await insertDoer(tx, id, origin.actor.id);
+    const opened = await openReview(tx, newId, node, { baseCommit, ...submitted }, now);
+    const changes = [...committed, ...moved, opened];
+    await appendEvents(tx, origin, now, changes);
+    return changes;
+  }
+
+  return {
+    async submit(input, origin, keep) {
+      const held = await db.transaction((tx) => begin(tx, input));
+      const { baseCommit } = held.started;
+      const { message, ref } = held;
+      const work = { ...ref, baseCommit, message, author: committer, committer, allowEmpty: input.allowEmpty };
+      const { changes, task } = await steps.carryOut(
+        held,
+        (signal) => vcs.commit({ ...work, signal }),
+        async (tx, submitted) => {
+          const settled = await settle(tx, held, submitted, origin);
+          const now = await presentTask(tx, input.id);
+          await keep?.(tx, now);
+          return { changes: settled, task: now };
+        },
+      );
+      steps.tell(changes, origin);
+      return task;
+    },
+  };
+}
+
+/** What a commit says when nobody has said anything. */
+async function messageFor(tx: Tx, id: string): Promise<string> {
+  const task = await findTask(tx, id);
+  return `${firstLine(task?.description ?? '')}\n\nTask: ${id}\n`;
+}
+
+function neverStarted(id: string): AppError {
+  return new AppError(
+    'invalid_state',
+    `${id} has no work tree: nobody has started it. Set it to Pending, and start it.`,
+    {
+      details: { from: 'InProgress', to: 'InReview', allowed: ['Pending'] },
+    },
+  );
+}
