@@ -8,11 +8,12 @@ import { openRelay } from '../support/relay.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { registerRepo } from '../support/tasks-client.js';
 import { type Ended, startMuster } from './support/muster.js';
-import { runMany } from './support/run-many.js';
+import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
 const repos = useGitRepos();
 const app = sharedTestApp();
+const run = useOneProcess();
 
 /** A task that has been started, and `muster` in its work tree. */
 async function setUp() {
@@ -24,7 +25,7 @@ async function setUp() {
   await client.tasks.start(id);
   const worktree = (await client.tasks.get(id)).vcs?.worktree_path ?? '';
   const muster = (lines: readonly (readonly string[])[], cwd = worktree) =>
-    runMany(lines, { env: { MUSTER_URL: url }, cwd });
+    Promise.all(lines.map((line) => run(line, { env: { MUSTER_URL: url }, cwd })));
   /** What each has said; all have to end well. */
   const said = async (lines: readonly (readonly string[])[], cwd = worktree): Promise<readonly string[]> => {
     const ended = await muster(lines, cwd);
