@@ -8,7 +8,7 @@ import type { Person, Submitted, Vcs } from '../vcs/index.js';
 import { type ChangerDeps, lockTask, presentTask } from './changer.js';
 import { vcsChange } from './changes.js';
 import { move } from './moves.js';
-import { type Held, lostHold, type Steps } from './steps.js';
+import { type Held, lockSeen, lostHold, type Steps } from './steps.js';
 import { findTask } from './store.js';
 import { settleCommitted, type TaskVcs, vcsOf } from './store-vcs.js';
 import type { Task } from './tasks.js';
@@ -38,12 +38,12 @@ type Begun = Held & { readonly started: TaskVcs; readonly message: string };
 
 export function createSubmitter({ db, clock, newId, vcs, committer }: SubmitterDeps, steps: Steps): Submitter {
   async function begin(tx: Tx, { id, message }: SubmitInput): Promise<Begun> {
-    const node = await lockTask(tx, id);
-    target(id, node.status, 'submit');
-    const held = await steps.take(tx, node, 'committing');
+    const seen = await lockSeen(tx, id);
+    target(id, seen.node.status, 'submit');
+    const [held, text] = await Promise.all([steps.take(tx, seen, 'committing'), message ?? messageFor(tx, id)]);
     const started = vcsOf(held.row);
     if (started === undefined) throw neverStarted(id);
-    return { ...held, started, message: message ?? (await messageFor(tx, id)) };
+    return { ...held, started, message: text };
   }
 
   async function settle(
@@ -51,22 +51,26 @@ export function createSubmitter({ db, clock, newId, vcs, committer }: SubmitterD
     { node: { id }, hold, started }: Begun,
     submitted: Submitted,
     origin: Origin,
-  ): Promise<readonly Change[]> {
+    keep: Keep<Task> | undefined,
+  ): Promise<{ readonly changes: readonly Change[]; readonly task: Task }> {
     const { baseCommit, headCommit: before = baseCommit } = started;
     const { headCommit } = submitted;
     const node = await lockTask(tx, id);
     const now = clock.now();
     // Somebody may have cancelled it meanwhile.
     const to = target(id, node.status, 'submit');
-    const row = await settleCommitted(tx, hold, headCommit, now);
+    const [row, moved, opened] = await Promise.all([
+      settleCommitted(tx, hold, headCommit, now),
+      move(tx, node, to, 'TaskSubmitted', now),
+      openReview(tx, newId, node, { baseCommit, ...submitted }, now),
+      insertDoer(tx, id, origin.actor.id),
+    ]);
     if (row === undefined) throw lostHold(id);
     const committed = headCommit === before ? [] : [vcsChange('Committed', node, row)];
-    const moved = await move(tx, node, to, 'TaskSubmitted', now);
-    await insertDoer(tx, id, origin.actor.id);
-    const opened = await openReview(tx, newId, node, { baseCommit, ...submitted }, now);
     const changes = [...committed, ...moved, opened];
-    await appendEvents(tx, origin, now, changes);
-    return changes;
+    const [, task] = await Promise.all([appendEvents(tx, origin, now, changes), presentTask(tx, id)]);
+    await keep?.(tx, task);
+    return { changes, task };
   }
 
   return {
@@ -78,12 +82,7 @@ export function createSubmitter({ db, clock, newId, vcs, committer }: SubmitterD
       const { changes, task } = await steps.carryOut(
         held,
         (signal) => vcs.commit({ ...work, signal }),
-        async (tx, submitted) => {
-          const settled = await settle(tx, held, submitted, origin);
-          const now = await presentTask(tx, input.id);
-          await keep?.(tx, now);
-          return { changes: settled, task: now };
-        },
+        (tx, submitted) => settle(tx, held, submitted, origin, keep),
       );
       steps.tell(changes, origin);
       return task;

@@ -24,7 +24,11 @@ export interface Db {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
 }
 
-/** Runs statements of one transaction. Not a Db, so that what must be in a transaction can say so in its type. */
+/**
+ * Runs statements of one transaction. Not a Db, so that what must be in a transaction can say so in its type. Statements that are
+ * asked for together are sent together, and carried out in the order in which they were asked for, each seeing what those before
+ * it have done: one that reads what another locks reads it under the lock. When one fails, those after it do, too.
+ */
 export interface Tx {
   query<R>(statement: Statement, values: readonly unknown[]): Promise<R[]>;
   /** Runs `told` when this transaction has been committed, before anybody else hears of it; never when that is unknown. */
@@ -140,6 +144,8 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
     max: options.poolSize,
     application_name: 'muster',
     types: types as unknown as pg.CustomTypesConfig,
+    // A statement does not wait for the answer to the one before it, but where its caller does.
+    pipeline: true,
     connectionTimeoutMillis: connectMs,
     // Waited for, though its type does not say so.
     ...(ownSessions && { onConnect: (client) => client.query(sessionSettings) as unknown as void }),
