@@ -2,8 +2,9 @@
 // @generated from file muster/v1/gates.proto (package muster.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_muster_v1_options } from "./options_pb.js";
@@ -13,10 +14,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file muster/v1/gates.proto.
  */
 export const file_muster_v1_gates: GenFile = /*@__PURE__*/
-  fileDesc("ChVtdXN0ZXIvdjEvZ2F0ZXMucHJvdG8SCW11c3Rlci52MSI/CglHYXRlU2NvcGUSJgoEdHlwZRgBIAEoDjIYLm11c3Rlci52MS5HYXRlU2NvcGVUeXBlEgoKAmlkGAIgASgJIpcCCgRHYXRlEgoKAmlkGAEgASgJEiMKBXNjb3BlGAIgASgLMhQubXVzdGVyLnYxLkdhdGVTY29wZRIMCgRuYW1lGAMgASgJEg8KB2NvbW1hbmQYBCABKAkSFAoMdGltZW91dF9zZWNzGAUgASgFEhMKC21heF9yZXRyaWVzGAYgASgFEhoKEnBvbGxfaW50ZXJ2YWxfc2VjcxgHIAEoBRIYChBtYXhfcGVuZGluZ19zZWNzGAggASgFEi4KCmNyZWF0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKngKDUdhdGVTY29wZVR5cGUSHwobR0FURV9TQ09QRV9UWVBFX1VOU1BFQ0lGSUVEEAASIgoUR0FURV9TQ09QRV9UWVBFX1JFUE8QARoI+rsYBFJlcG8SIgoUR0FURV9TQ09QRV9UWVBFX1RBU0sQAhoI+rsYBFRhc2tiBnByb3RvMw", [file_google_protobuf_timestamp, file_muster_v1_options]);
+  fileDesc("ChVtdXN0ZXIvdjEvZ2F0ZXMucHJvdG8SCW11c3Rlci52MSI/CglHYXRlU2NvcGUSJgoEdHlwZRgBIAEoDjIYLm11c3Rlci52MS5HYXRlU2NvcGVUeXBlEgoKAmlkGAIgASgJIr4CCgRHYXRlEgoKAmlkGAEgASgJEiMKBXNjb3BlGAIgASgLMhQubXVzdGVyLnYxLkdhdGVTY29wZRIMCgRuYW1lGAMgASgJEg8KB2NvbW1hbmQYBCABKAkSFAoMdGltZW91dF9zZWNzGAUgASgFEhMKC21heF9yZXRyaWVzGAYgASgFEhoKEnBvbGxfaW50ZXJ2YWxfc2VjcxgHIAEoBRIYChBtYXhfcGVuZGluZ19zZWNzGAggASgFEi4KCmNyZWF0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiUKBnNvdXJjZRgLIAEoDjIVLm11c3Rlci52MS5HYXRlU291cmNlIqcDCgpHYXRlUmVzdWx0Eg8KB2dhdGVfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIPCgd0YXNrX2lkGAMgASgJEhEKCXJldmlld19pZBgEIAEoCRIlCgZzdGF0dXMYBSABKA4yFS5tdXN0ZXIudjEuR2F0ZVN0YXR1cxIOCgZzdGRvdXQYBiABKAkSDgoGc3RkZXJyGAcgASgJEhYKCWV4aXRfY29kZRgIIAEoBUgAiAEBEg8KB2F0dGVtcHQYCSABKAUSLgoKc3RhcnRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjb21tYW5kGAwgASgJEhMKC2hlYWRfY29tbWl0GA0gASgJEhEKCWhlYWRfdHJlZRgOIAEoCRIMCgRydW5zGA8gASgFEi8KC25leHRfcnVuX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIMCgpfZXhpdF9jb2RlIpkCChFDcmVhdGVHYXRlUmVxdWVzdBIjCgVzY29wZRgBIAEoCzIULm11c3Rlci52MS5HYXRlU2NvcGUSDAoEbmFtZRgCIAEoCRIPCgdjb21tYW5kGAMgASgJEhkKDHRpbWVvdXRfc2VjcxgEIAEoBUgAiAEBEhgKC21heF9yZXRyaWVzGAUgASgFSAGIAQESHwoScG9sbF9pbnRlcnZhbF9zZWNzGAYgASgFSAKIAQESHQoQbWF4X3BlbmRpbmdfc2VjcxgHIAEoBUgDiAEBQg8KDV90aW1lb3V0X3NlY3NCDgoMX21heF9yZXRyaWVzQhUKE19wb2xsX2ludGVydmFsX3NlY3NCEwoRX21heF9wZW5kaW5nX3NlY3MiMwoSQ3JlYXRlR2F0ZVJlc3BvbnNlEh0KBGdhdGUYASABKAsyDy5tdXN0ZXIudjEuR2F0ZSIcCg5HZXRHYXRlUmVxdWVzdBIKCgJpZBgBIAEoCSIwCg9HZXRHYXRlUmVzcG9uc2USHQoEZ2F0ZRgBIAEoCzIPLm11c3Rlci52MS5HYXRlIkcKEExpc3RHYXRlc1JlcXVlc3QSJwoFc2NvcGUYASABKA4yGC5tdXN0ZXIudjEuR2F0ZUxpc3RTY29wZRIKCgJpZBgCIAEoCSIzChFMaXN0R2F0ZXNSZXNwb25zZRIeCgVnYXRlcxgBIAMoCzIPLm11c3Rlci52MS5HYXRlIiwKGUxpc3RFZmZlY3RpdmVHYXRlc1JlcXVlc3QSDwoHdGFza19pZBgBIAEoCSI8ChpMaXN0RWZmZWN0aXZlR2F0ZXNSZXNwb25zZRIeCgVnYXRlcxgBIAMoCzIPLm11c3Rlci52MS5HYXRlIp8CChFVcGRhdGVHYXRlUmVxdWVzdBIKCgJpZBgBIAEoCRIRCgRuYW1lGAIgASgJSACIAQESFAoHY29tbWFuZBgDIAEoCUgBiAEBEhkKDHRpbWVvdXRfc2VjcxgEIAEoBUgCiAEBEhgKC21heF9yZXRyaWVzGAUgASgFSAOIAQESHwoScG9sbF9pbnRlcnZhbF9zZWNzGAYgASgFSASIAQESHQoQbWF4X3BlbmRpbmdfc2VjcxgHIAEoBUgFiAEBQgcKBV9uYW1lQgoKCF9jb21tYW5kQg8KDV90aW1lb3V0X3NlY3NCDgoMX21heF9yZXRyaWVzQhUKE19wb2xsX2ludGVydmFsX3NlY3NCEwoRX21heF9wZW5kaW5nX3NlY3MiMwoSVXBkYXRlR2F0ZVJlc3BvbnNlEh0KBGdhdGUYASABKAsyDy5tdXN0ZXIudjEuR2F0ZSIfChFEZWxldGVHYXRlUmVxdWVzdBIKCgJpZBgBIAEoCSIgChJEZWxldGVHYXRlUmVzcG9uc2USCgoCb2sYASABKAgiKwoWTGlzdEdhdGVSZXN1bHRzUmVxdWVzdBIRCglyZXZpZXdfaWQYASABKAkiQQoXTGlzdEdhdGVSZXN1bHRzUmVzcG9uc2USJgoHcmVzdWx0cxgBIAMoCzIVLm11c3Rlci52MS5HYXRlUmVzdWx0IiYKEVJlcnVuR2F0ZXNSZXF1ZXN0EhEKCXJldmlld19pZBgBIAEoCSIgChJSZXJ1bkdhdGVzUmVzcG9uc2USCgoCb2sYASABKAgiJgoRV2F0Y2hHYXRlc1JlcXVlc3QSEQoJcmV2aWV3X2lkGAEgASgJIn4KCkdhdGVPdXRwdXQSDwoHZ2F0ZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB2F0dGVtcHQYAyABKAUSCwoDcnVuGAQgASgFEiUKBnN0cmVhbRgFIAEoDjIVLm11c3Rlci52MS5HYXRlU3RyZWFtEgwKBHRleHQYBiABKAkibgoSV2F0Y2hHYXRlc1Jlc3BvbnNlEicKBnJlc3VsdBgBIAEoCzIVLm11c3Rlci52MS5HYXRlUmVzdWx0SAASJwoGb3V0cHV0GAIgASgLMhUubXVzdGVyLnYxLkdhdGVPdXRwdXRIAEIGCgRpdGVtKngKDUdhdGVTY29wZVR5cGUSHwobR0FURV9TQ09QRV9UWVBFX1VOU1BFQ0lGSUVEEAASIgoUR0FURV9TQ09QRV9UWVBFX1JFUE8QARoI+rsYBFJlcG8SIgoUR0FURV9TQ09QRV9UWVBFX1RBU0sQAhoI+rsYBFRhc2sqZwoKR2F0ZVNvdXJjZRIbChdHQVRFX1NPVVJDRV9VTlNQRUNJRklFRBAAEhwKD0dBVEVfU09VUkNFX0FQSRABGgf6uxgDQXBpEh4KEEdBVEVfU09VUkNFX0ZJTEUQAhoI+rsYBEZpbGUqtwIKCkdhdGVTdGF0dXMSGwoXR0FURV9TVEFUVVNfVU5TUEVDSUZJRUQQABIkChNHQVRFX1NUQVRVU19SVU5OSU5HEAEaC/q7GAdSdW5uaW5nEiQKE0dBVEVfU1RBVFVTX1BFTkRJTkcQAhoL+rsYB1BlbmRpbmcSIgoSR0FURV9TVEFUVVNfUEFTU0VEEAMaCvq7GAZQYXNzZWQSIgoSR0FURV9TVEFUVVNfRkFJTEVEEAQaCvq7GAZGYWlsZWQSJAoTR0FURV9TVEFUVVNfVElNRU9VVBAFGgv6uxgHVGltZW91dBIoChVHQVRFX1NUQVRVU19FU0NBTEFURUQQBhoN+rsYCUVzY2FsYXRlZBIoChVHQVRFX1NUQVRVU19DQU5DRUxMRUQQBxoN+rsYCUNhbmNlbGxlZCp4Cg1HYXRlTGlzdFNjb3BlEh8KG0dBVEVfTElTVF9TQ09QRV9VTlNQRUNJRklFRBAAEiIKFEdBVEVfTElTVF9TQ09QRV9SRVBPEAEaCPq7GARyZXBvEiIKFEdBVEVfTElTVF9TQ09QRV9UQVNLEAIaCPq7GAR0YXNrKnEKCkdhdGVTdHJlYW0SGwoXR0FURV9TVFJFQU1fVU5TUEVDSUZJRUQQABIiChJHQVRFX1NUUkVBTV9TVERPVVQQARoK+rsYBnN0ZG91dBIiChJHQVRFX1NUUkVBTV9TVERFUlIQAhoK+rsYBnN0ZGVycjKTCQoLR2F0ZVNlcnZpY2USjQEKCkNyZWF0ZUdhdGUSHC5tdXN0ZXIudjEuQ3JlYXRlR2F0ZVJlcXVlc3QaHS5tdXN0ZXIudjEuQ3JlYXRlR2F0ZVJlc3BvbnNlIkKquxgLZ2F0ZXMud3JpdGWyuxgUCMkBEg8vYXBpL2dhdGVzL3tpZH2C0+STAhU6ASpiBGdhdGUiCi9hcGkvZ2F0ZXMScAoHR2V0R2F0ZRIZLm11c3Rlci52MS5HZXRHYXRlUmVxdWVzdBoaLm11c3Rlci52MS5HZXRHYXRlUmVzcG9uc2UiLpACAaq7GApnYXRlcy5yZWFkgtPkkwIXYgRnYXRlEg8vYXBpL2dhdGVzL3tpZH0ScgoJTGlzdEdhdGVzEhsubXVzdGVyLnYxLkxpc3RHYXRlc1JlcXVlc3QaHC5tdXN0ZXIudjEuTGlzdEdhdGVzUmVzcG9uc2UiKpACAaq7GApnYXRlcy5yZWFkgtPkkwITYgVnYXRlcxIKL2FwaS9nYXRlcxKhAQoSTGlzdEVmZmVjdGl2ZUdhdGVzEiQubXVzdGVyLnYxLkxpc3RFZmZlY3RpdmVHYXRlc1JlcXVlc3QaJS5tdXN0ZXIudjEuTGlzdEVmZmVjdGl2ZUdhdGVzUmVzcG9uc2UiPpACAaq7GApnYXRlcy5yZWFkgtPkkwInYgVnYXRlcxIeL2FwaS9nYXRlcy9lZmZlY3RpdmUve3Rhc2tfaWR9EnoKClVwZGF0ZUdhdGUSHC5tdXN0ZXIudjEuVXBkYXRlR2F0ZVJlcXVlc3QaHS5tdXN0ZXIudjEuVXBkYXRlR2F0ZVJlc3BvbnNlIi+quxgLZ2F0ZXMud3JpdGWC0+STAho6ASpiBGdhdGUyDy9hcGkvZ2F0ZXMve2lkfRJxCgpEZWxldGVHYXRlEhwubXVzdGVyLnYxLkRlbGV0ZUdhdGVSZXF1ZXN0Gh0ubXVzdGVyLnYxLkRlbGV0ZUdhdGVSZXNwb25zZSImqrsYC2dhdGVzLndyaXRlgtPkkwIRKg8vYXBpL2dhdGVzL3tpZH0SmgEKD0xpc3RHYXRlUmVzdWx0cxIhLm11c3Rlci52MS5MaXN0R2F0ZVJlc3VsdHNSZXF1ZXN0GiIubXVzdGVyLnYxLkxpc3RHYXRlUmVzdWx0c1Jlc3BvbnNlIkCQAgGquxgKZ2F0ZXMucmVhZILT5JMCKWIHcmVzdWx0cxIeL2FwaS9nYXRlcy9yZXN1bHRzL3tyZXZpZXdfaWR9En4KClJlcnVuR2F0ZXMSHC5tdXN0ZXIudjEuUmVydW5HYXRlc1JlcXVlc3QaHS5tdXN0ZXIudjEuUmVydW5HYXRlc1Jlc3BvbnNlIjOquxgLZ2F0ZXMud3JpdGWC0+STAh4iHC9hcGkvZ2F0ZXMvcmVydW4ve3Jldmlld19pZH0SXgoKV2F0Y2hHYXRlcxIcLm11c3Rlci52MS5XYXRjaEdhdGVzUmVxdWVzdBodLm11c3Rlci52MS5XYXRjaEdhdGVzUmVzcG9uc2UiEZACAaq7GApnYXRlcy5yZWFkMAFiBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_options]);
 
 /**
- * What a gate is attached to; it holds for all that is below, too.
+ * What a gate belongs to.
  *
  * @generated from message muster.v1.GateScope
  */
@@ -27,6 +28,8 @@ export type GateScope = Message<"muster.v1.GateScope"> & {
   type: GateScopeType;
 
   /**
+   * Of the repository or the task.
+   *
    * @generated from field: string id = 2;
    */
   id: string;
@@ -40,7 +43,7 @@ export const GateScopeSchema: GenMessage<GateScope> = /*@__PURE__*/
   messageDesc(file_muster_v1_gates, 0);
 
 /**
- * A shell command that has to pass before a submission is reviewed.
+ * A shell command, run in the task's work tree: exit code 0 passes, 75 is asked again later, everything else fails.
  *
  * @generated from message muster.v1.Gate
  */
@@ -58,33 +61,43 @@ export type Gate = Message<"muster.v1.Gate"> & {
   scope?: GateScope | undefined;
 
   /**
-   * Unique within its scope.
+   * Unique in its scope, among those of the same source.
    *
    * @generated from field: string name = 3;
    */
   name: string;
 
   /**
+   * Run by /bin/sh -c.
+   *
    * @generated from field: string command = 4;
    */
   command: string;
 
   /**
+   * How long one run may take.
+   *
    * @generated from field: int32 timeout_secs = 5;
    */
   timeoutSecs: number;
 
   /**
+   * The attempt that is the last one: when it fails, the review is escalated to a human.
+   *
    * @generated from field: int32 max_retries = 6;
    */
   maxRetries: number;
 
   /**
+   * After exit code 75, how long until it is run again.
+   *
    * @generated from field: int32 poll_interval_secs = 7;
    */
   pollIntervalSecs: number;
 
   /**
+   * For how long it may go on ending with exit code 75.
+   *
    * @generated from field: int32 max_pending_secs = 8;
    */
   maxPendingSecs: number;
@@ -98,6 +111,11 @@ export type Gate = Message<"muster.v1.Gate"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 10;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: muster.v1.GateSource source = 11;
+   */
+  source: GateSource;
 };
 
 /**
@@ -106,6 +124,568 @@ export type Gate = Message<"muster.v1.Gate"> & {
  */
 export const GateSchema: GenMessage<Gate> = /*@__PURE__*/
   messageDesc(file_muster_v1_gates, 1);
+
+/**
+ * One attempt of one gate for one review.
+ *
+ * @generated from message muster.v1.GateResult
+ */
+export type GateResult = Message<"muster.v1.GateResult"> & {
+  /**
+   * @generated from field: string gate_id = 1;
+   */
+  gateId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string task_id = 3;
+   */
+  taskId: string;
+
+  /**
+   * @generated from field: string review_id = 4;
+   */
+  reviewId: string;
+
+  /**
+   * @generated from field: muster.v1.GateStatus status = 5;
+   */
+  status: GateStatus;
+
+  /**
+   * What it printed, of more than 64 KiB the first and the last half with a line between them that counts what is left out. While it
+   * runs, what the run before it printed.
+   *
+   * @generated from field: string stdout = 6;
+   */
+  stdout: string;
+
+  /**
+   * @generated from field: string stderr = 7;
+   */
+  stderr: string;
+
+  /**
+   * Unset while there is none, and for what ended by a signal or could not be started.
+   *
+   * @generated from field: optional int32 exit_code = 8;
+   */
+  exitCode?: number | undefined;
+
+  /**
+   * Counts how often the gate has failed on the task since it last passed: 1 for the first.
+   *
+   * @generated from field: int32 attempt = 9;
+   */
+  attempt: number;
+
+  /**
+   * When it began: as it was queued, then as its command was first started.
+   *
+   * @generated from field: google.protobuf.Timestamp started_at = 10;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp completed_at = 11;
+   */
+  completedAt?: Timestamp | undefined;
+
+  /**
+   * The command that was run, as it was when the review was opened.
+   *
+   * @generated from field: string command = 12;
+   */
+  command: string;
+
+  /**
+   * The commit and git's name of the tree that it is a verdict on.
+   *
+   * @generated from field: string head_commit = 13;
+   */
+  headCommit: string;
+
+  /**
+   * @generated from field: string head_tree = 14;
+   */
+  headTree: string;
+
+  /**
+   * How often its command was started: more than once after exit code 75, and when a server died over it.
+   *
+   * @generated from field: int32 runs = 15;
+   */
+  runs: number;
+
+  /**
+   * When it is to be run next, while it is Pending.
+   *
+   * @generated from field: google.protobuf.Timestamp next_run_at = 16;
+   */
+  nextRunAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message muster.v1.GateResult.
+ * Use `create(GateResultSchema)` to create a new message.
+ */
+export const GateResultSchema: GenMessage<GateResult> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 2);
+
+/**
+ * @generated from message muster.v1.CreateGateRequest
+ */
+export type CreateGateRequest = Message<"muster.v1.CreateGateRequest"> & {
+  /**
+   * @generated from field: muster.v1.GateScope scope = 1;
+   */
+  scope?: GateScope | undefined;
+
+  /**
+   * 1 to 64 letters, digits or _ . - of which the first is a letter or digit.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * At most 16 KiB.
+   *
+   * @generated from field: string command = 3;
+   */
+  command: string;
+
+  /**
+   * 1 to 86400, default 300.
+   *
+   * @generated from field: optional int32 timeout_secs = 4;
+   */
+  timeoutSecs?: number | undefined;
+
+  /**
+   * 0 to 100, default 3. 0 and 1 escalate the first failure.
+   *
+   * @generated from field: optional int32 max_retries = 5;
+   */
+  maxRetries?: number | undefined;
+
+  /**
+   * 1 to 86400, default 30.
+   *
+   * @generated from field: optional int32 poll_interval_secs = 6;
+   */
+  pollIntervalSecs?: number | undefined;
+
+  /**
+   * 1 to 2592000 (30 days), default 86400.
+   *
+   * @generated from field: optional int32 max_pending_secs = 7;
+   */
+  maxPendingSecs?: number | undefined;
+};
+
+/**
+ * Describes the message muster.v1.CreateGateRequest.
+ * Use `create(CreateGateRequestSchema)` to create a new message.
+ */
+export const CreateGateRequestSchema: GenMessage<CreateGateRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 3);
+
+/**
+ * @generated from message muster.v1.CreateGateResponse
+ */
+export type CreateGateResponse = Message<"muster.v1.CreateGateResponse"> & {
+  /**
+   * @generated from field: muster.v1.Gate gate = 1;
+   */
+  gate?: Gate | undefined;
+};
+
+/**
+ * Describes the message muster.v1.CreateGateResponse.
+ * Use `create(CreateGateResponseSchema)` to create a new message.
+ */
+export const CreateGateResponseSchema: GenMessage<CreateGateResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 4);
+
+/**
+ * @generated from message muster.v1.GetGateRequest
+ */
+export type GetGateRequest = Message<"muster.v1.GetGateRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message muster.v1.GetGateRequest.
+ * Use `create(GetGateRequestSchema)` to create a new message.
+ */
+export const GetGateRequestSchema: GenMessage<GetGateRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 5);
+
+/**
+ * @generated from message muster.v1.GetGateResponse
+ */
+export type GetGateResponse = Message<"muster.v1.GetGateResponse"> & {
+  /**
+   * @generated from field: muster.v1.Gate gate = 1;
+   */
+  gate?: Gate | undefined;
+};
+
+/**
+ * Describes the message muster.v1.GetGateResponse.
+ * Use `create(GetGateResponseSchema)` to create a new message.
+ */
+export const GetGateResponseSchema: GenMessage<GetGateResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 6);
+
+/**
+ * @generated from message muster.v1.ListGatesRequest
+ */
+export type ListGatesRequest = Message<"muster.v1.ListGatesRequest"> & {
+  /**
+   * Whose gates: those of a repository or of a task.
+   *
+   * @generated from field: muster.v1.GateListScope scope = 1;
+   */
+  scope: GateListScope;
+
+  /**
+   * Of the repository or the task.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message muster.v1.ListGatesRequest.
+ * Use `create(ListGatesRequestSchema)` to create a new message.
+ */
+export const ListGatesRequestSchema: GenMessage<ListGatesRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 7);
+
+/**
+ * @generated from message muster.v1.ListGatesResponse
+ */
+export type ListGatesResponse = Message<"muster.v1.ListGatesResponse"> & {
+  /**
+   * @generated from field: repeated muster.v1.Gate gates = 1;
+   */
+  gates: Gate[];
+};
+
+/**
+ * Describes the message muster.v1.ListGatesResponse.
+ * Use `create(ListGatesResponseSchema)` to create a new message.
+ */
+export const ListGatesResponseSchema: GenMessage<ListGatesResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 8);
+
+/**
+ * @generated from message muster.v1.ListEffectiveGatesRequest
+ */
+export type ListEffectiveGatesRequest = Message<"muster.v1.ListEffectiveGatesRequest"> & {
+  /**
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+};
+
+/**
+ * Describes the message muster.v1.ListEffectiveGatesRequest.
+ * Use `create(ListEffectiveGatesRequestSchema)` to create a new message.
+ */
+export const ListEffectiveGatesRequestSchema: GenMessage<ListEffectiveGatesRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 9);
+
+/**
+ * @generated from message muster.v1.ListEffectiveGatesResponse
+ */
+export type ListEffectiveGatesResponse = Message<"muster.v1.ListEffectiveGatesResponse"> & {
+  /**
+   * @generated from field: repeated muster.v1.Gate gates = 1;
+   */
+  gates: Gate[];
+};
+
+/**
+ * Describes the message muster.v1.ListEffectiveGatesResponse.
+ * Use `create(ListEffectiveGatesResponseSchema)` to create a new message.
+ */
+export const ListEffectiveGatesResponseSchema: GenMessage<ListEffectiveGatesResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 10);
+
+/**
+ * @generated from message muster.v1.UpdateGateRequest
+ */
+export type UpdateGateRequest = Message<"muster.v1.UpdateGateRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: optional string name = 2;
+   */
+  name?: string | undefined;
+
+  /**
+   * As in CreateGateRequest, here and below.
+   *
+   * @generated from field: optional string command = 3;
+   */
+  command?: string | undefined;
+
+  /**
+   * @generated from field: optional int32 timeout_secs = 4;
+   */
+  timeoutSecs?: number | undefined;
+
+  /**
+   * @generated from field: optional int32 max_retries = 5;
+   */
+  maxRetries?: number | undefined;
+
+  /**
+   * @generated from field: optional int32 poll_interval_secs = 6;
+   */
+  pollIntervalSecs?: number | undefined;
+
+  /**
+   * @generated from field: optional int32 max_pending_secs = 7;
+   */
+  maxPendingSecs?: number | undefined;
+};
+
+/**
+ * Describes the message muster.v1.UpdateGateRequest.
+ * Use `create(UpdateGateRequestSchema)` to create a new message.
+ */
+export const UpdateGateRequestSchema: GenMessage<UpdateGateRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 11);
+
+/**
+ * @generated from message muster.v1.UpdateGateResponse
+ */
+export type UpdateGateResponse = Message<"muster.v1.UpdateGateResponse"> & {
+  /**
+   * @generated from field: muster.v1.Gate gate = 1;
+   */
+  gate?: Gate | undefined;
+};
+
+/**
+ * Describes the message muster.v1.UpdateGateResponse.
+ * Use `create(UpdateGateResponseSchema)` to create a new message.
+ */
+export const UpdateGateResponseSchema: GenMessage<UpdateGateResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 12);
+
+/**
+ * @generated from message muster.v1.DeleteGateRequest
+ */
+export type DeleteGateRequest = Message<"muster.v1.DeleteGateRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message muster.v1.DeleteGateRequest.
+ * Use `create(DeleteGateRequestSchema)` to create a new message.
+ */
+export const DeleteGateRequestSchema: GenMessage<DeleteGateRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 13);
+
+/**
+ * @generated from message muster.v1.DeleteGateResponse
+ */
+export type DeleteGateResponse = Message<"muster.v1.DeleteGateResponse"> & {
+  /**
+   * Always true.
+   *
+   * @generated from field: bool ok = 1;
+   */
+  ok: boolean;
+};
+
+/**
+ * Describes the message muster.v1.DeleteGateResponse.
+ * Use `create(DeleteGateResponseSchema)` to create a new message.
+ */
+export const DeleteGateResponseSchema: GenMessage<DeleteGateResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 14);
+
+/**
+ * @generated from message muster.v1.ListGateResultsRequest
+ */
+export type ListGateResultsRequest = Message<"muster.v1.ListGateResultsRequest"> & {
+  /**
+   * @generated from field: string review_id = 1;
+   */
+  reviewId: string;
+};
+
+/**
+ * Describes the message muster.v1.ListGateResultsRequest.
+ * Use `create(ListGateResultsRequestSchema)` to create a new message.
+ */
+export const ListGateResultsRequestSchema: GenMessage<ListGateResultsRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 15);
+
+/**
+ * @generated from message muster.v1.ListGateResultsResponse
+ */
+export type ListGateResultsResponse = Message<"muster.v1.ListGateResultsResponse"> & {
+  /**
+   * @generated from field: repeated muster.v1.GateResult results = 1;
+   */
+  results: GateResult[];
+};
+
+/**
+ * Describes the message muster.v1.ListGateResultsResponse.
+ * Use `create(ListGateResultsResponseSchema)` to create a new message.
+ */
+export const ListGateResultsResponseSchema: GenMessage<ListGateResultsResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 16);
+
+/**
+ * @generated from message muster.v1.RerunGatesRequest
+ */
+export type RerunGatesRequest = Message<"muster.v1.RerunGatesRequest"> & {
+  /**
+   * @generated from field: string review_id = 1;
+   */
+  reviewId: string;
+};
+
+/**
+ * Describes the message muster.v1.RerunGatesRequest.
+ * Use `create(RerunGatesRequestSchema)` to create a new message.
+ */
+export const RerunGatesRequestSchema: GenMessage<RerunGatesRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 17);
+
+/**
+ * @generated from message muster.v1.RerunGatesResponse
+ */
+export type RerunGatesResponse = Message<"muster.v1.RerunGatesResponse"> & {
+  /**
+   * Always true.
+   *
+   * @generated from field: bool ok = 1;
+   */
+  ok: boolean;
+};
+
+/**
+ * Describes the message muster.v1.RerunGatesResponse.
+ * Use `create(RerunGatesResponseSchema)` to create a new message.
+ */
+export const RerunGatesResponseSchema: GenMessage<RerunGatesResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 18);
+
+/**
+ * @generated from message muster.v1.WatchGatesRequest
+ */
+export type WatchGatesRequest = Message<"muster.v1.WatchGatesRequest"> & {
+  /**
+   * @generated from field: string review_id = 1;
+   */
+  reviewId: string;
+};
+
+/**
+ * Describes the message muster.v1.WatchGatesRequest.
+ * Use `create(WatchGatesRequestSchema)` to create a new message.
+ */
+export const WatchGatesRequestSchema: GenMessage<WatchGatesRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 19);
+
+/**
+ * A piece of what a gate prints while it runs. Of each run the first 64 KiB of each stream come this way; the result has the end as well.
+ *
+ * @generated from message muster.v1.GateOutput
+ */
+export type GateOutput = Message<"muster.v1.GateOutput"> & {
+  /**
+   * @generated from field: string gate_id = 1;
+   */
+  gateId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: int32 attempt = 3;
+   */
+  attempt: number;
+
+  /**
+   * Which start of its command, from 1.
+   *
+   * @generated from field: int32 run = 4;
+   */
+  run: number;
+
+  /**
+   * @generated from field: muster.v1.GateStream stream = 5;
+   */
+  stream: GateStream;
+
+  /**
+   * @generated from field: string text = 6;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message muster.v1.GateOutput.
+ * Use `create(GateOutputSchema)` to create a new message.
+ */
+export const GateOutputSchema: GenMessage<GateOutput> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 20);
+
+/**
+ * @generated from message muster.v1.WatchGatesResponse
+ */
+export type WatchGatesResponse = Message<"muster.v1.WatchGatesResponse"> & {
+  /**
+   * @generated from oneof muster.v1.WatchGatesResponse.item
+   */
+  item: {
+    /**
+     * @generated from field: muster.v1.GateResult result = 1;
+     */
+    value: GateResult;
+    case: "result";
+  } | {
+    /**
+     * @generated from field: muster.v1.GateOutput output = 2;
+     */
+    value: GateOutput;
+    case: "output";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message muster.v1.WatchGatesResponse.
+ * Use `create(WatchGatesResponseSchema)` to create a new message.
+ */
+export const WatchGatesResponseSchema: GenMessage<WatchGatesResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_gates, 21);
 
 /**
  * @generated from enum muster.v1.GateScopeType
@@ -132,4 +712,253 @@ export enum GateScopeType {
  */
 export const GateScopeTypeSchema: GenEnum<GateScopeType> = /*@__PURE__*/
   enumDesc(file_muster_v1_gates, 0);
+
+/**
+ * Where a gate is written down.
+ *
+ * @generated from enum muster.v1.GateSource
+ */
+export enum GateSource {
+  /**
+   * @generated from enum value: GATE_SOURCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Added by CreateGate.
+   *
+   * @generated from enum value: GATE_SOURCE_API = 1;
+   */
+  API = 1,
+
+  /**
+   * In `.muster/gates.toml` on the default branch.
+   *
+   * @generated from enum value: GATE_SOURCE_FILE = 2;
+   */
+  FILE = 2,
+}
+
+/**
+ * Describes the enum muster.v1.GateSource.
+ */
+export const GateSourceSchema: GenEnum<GateSource> = /*@__PURE__*/
+  enumDesc(file_muster_v1_gates, 1);
+
+/**
+ * @generated from enum muster.v1.GateStatus
+ */
+export enum GateStatus {
+  /**
+   * @generated from enum value: GATE_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: GATE_STATUS_RUNNING = 1;
+   */
+  RUNNING = 1,
+
+  /**
+   * Waits to be run: for the first time, or again after exit code 75.
+   *
+   * @generated from enum value: GATE_STATUS_PENDING = 2;
+   */
+  PENDING = 2,
+
+  /**
+   * @generated from enum value: GATE_STATUS_PASSED = 3;
+   */
+  PASSED = 3,
+
+  /**
+   * @generated from enum value: GATE_STATUS_FAILED = 4;
+   */
+  FAILED = 4,
+
+  /**
+   * It took longer than timeout_secs, or was Pending for longer than max_pending_secs. Counts as failed.
+   *
+   * @generated from enum value: GATE_STATUS_TIMEOUT = 5;
+   */
+  TIMEOUT = 5,
+
+  /**
+   * It failed, and that was the last attempt.
+   *
+   * @generated from enum value: GATE_STATUS_ESCALATED = 6;
+   */
+  ESCALATED = 6,
+
+  /**
+   * Its review was closed before it had ended.
+   *
+   * @generated from enum value: GATE_STATUS_CANCELLED = 7;
+   */
+  CANCELLED = 7,
+}
+
+/**
+ * Describes the enum muster.v1.GateStatus.
+ */
+export const GateStatusSchema: GenEnum<GateStatus> = /*@__PURE__*/
+  enumDesc(file_muster_v1_gates, 2);
+
+/**
+ * @generated from enum muster.v1.GateListScope
+ */
+export enum GateListScope {
+  /**
+   * @generated from enum value: GATE_LIST_SCOPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: GATE_LIST_SCOPE_REPO = 1;
+   */
+  REPO = 1,
+
+  /**
+   * @generated from enum value: GATE_LIST_SCOPE_TASK = 2;
+   */
+  TASK = 2,
+}
+
+/**
+ * Describes the enum muster.v1.GateListScope.
+ */
+export const GateListScopeSchema: GenEnum<GateListScope> = /*@__PURE__*/
+  enumDesc(file_muster_v1_gates, 3);
+
+/**
+ * @generated from enum muster.v1.GateStream
+ */
+export enum GateStream {
+  /**
+   * @generated from enum value: GATE_STREAM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: GATE_STREAM_STDOUT = 1;
+   */
+  STDOUT = 1,
+
+  /**
+   * @generated from enum value: GATE_STREAM_STDERR = 2;
+   */
+  STDERR = 2,
+}
+
+/**
+ * Describes the enum muster.v1.GateStream.
+ */
+export const GateStreamSchema: GenEnum<GateStream> = /*@__PURE__*/
+  enumDesc(file_muster_v1_gates, 4);
+
+/**
+ * Gates: shell commands that what a task was submitted with has to pass before anybody reviews it. A gate of a repository is for all of its
+ * tasks, one of a task for that and all below it; none can be switched off further down. A repository brings gates of its own in
+ * `.muster/gates.toml` on its default branch, which is read at each submit.
+ *
+ * Agents need the capability `gates.read`, and only read. While a review is open, the gates that it has to pass do not change: `review_open`.
+ *
+ * @generated from service muster.v1.GateService
+ */
+export const GateService: GenService<{
+  /**
+   * Adds a gate to a repository or a task. `conflict` when its scope has one of that name.
+   *
+   * @generated from rpc muster.v1.GateService.CreateGate
+   */
+  createGate: {
+    methodKind: "unary";
+    input: typeof CreateGateRequestSchema;
+    output: typeof CreateGateResponseSchema;
+  },
+  /**
+   * Reads one gate.
+   *
+   * @generated from rpc muster.v1.GateService.GetGate
+   */
+  getGate: {
+    methodKind: "unary";
+    input: typeof GetGateRequestSchema;
+    output: typeof GetGateResponseSchema;
+  },
+  /**
+   * Lists the gates of a repository or a task itself, in the order in which they were added. Those of a repository's
+   * file are as the default branch has them now; `conflict` tells what is wrong with the file.
+   *
+   * @generated from rpc muster.v1.GateService.ListGates
+   */
+  listGates: {
+    methodKind: "unary";
+    input: typeof ListGatesRequestSchema;
+    output: typeof ListGatesResponseSchema;
+  },
+  /**
+   * Lists the gates that a task has to pass: its repository's (as in ListGates), its milestone's, its parent's and its own.
+   *
+   * @generated from rpc muster.v1.GateService.ListEffectiveGates
+   */
+  listEffectiveGates: {
+    methodKind: "unary";
+    input: typeof ListEffectiveGatesRequestSchema;
+    output: typeof ListEffectiveGatesResponseSchema;
+  },
+  /**
+   * Changes the fields that are given. A gate of the repository's file is changed there: `conflict`.
+   *
+   * @generated from rpc muster.v1.GateService.UpdateGate
+   */
+  updateGate: {
+    methodKind: "unary";
+    input: typeof UpdateGateRequestSchema;
+    output: typeof UpdateGateResponseSchema;
+  },
+  /**
+   * Removes a gate. What it has found stays with the reviews.
+   *
+   * @generated from rpc muster.v1.GateService.DeleteGate
+   */
+  deleteGate: {
+    methodKind: "unary";
+    input: typeof DeleteGateRequestSchema;
+    output: typeof DeleteGateResponseSchema;
+  },
+  /**
+   * Lists every attempt of every gate for a review, oldest first.
+   *
+   * @generated from rpc muster.v1.GateService.ListGateResults
+   */
+  listGateResults: {
+    methodKind: "unary";
+    input: typeof ListGateResultsRequestSchema;
+    output: typeof ListGateResultsResponseSchema;
+  },
+  /**
+   * Lets all gates of an escalated review run again, those of the repository's file as they are now; attempts start again at 1. Any
+   * other review is `invalid_state`.
+   *
+   * @generated from rpc muster.v1.GateService.RerunGates
+   */
+  rerunGates: {
+    methodKind: "unary";
+    input: typeof RerunGatesRequestSchema;
+    output: typeof RerunGatesResponseSchema;
+  },
+  /**
+   * Follows the gates of a review: first what there is of each attempt, then each change of one, and what they print while they run.
+   * Ends when no gate of the review is to run any more.
+   *
+   * @generated from rpc muster.v1.GateService.WatchGates
+   */
+  watchGates: {
+    methodKind: "server_streaming";
+    input: typeof WatchGatesRequestSchema;
+    output: typeof WatchGatesResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_muster_v1_gates, 0);
 
