@@ -117,6 +117,18 @@ describe('a transaction', () => {
     expect(await counters(database)).toEqual([1, 0]);
   });
 
+  test('of which one of several steps goes on when it is over changes nothing more', async () => {
+    const { database, db } = await setUp();
+    let step: Promise<unknown> | undefined;
+    const failing = db.transaction((tx) => {
+      step = tx.query(increment, [1]).then(() => tx.query(increment, [2]));
+      return Promise.all([step, Promise.reject(new Error('on second thoughts'))]);
+    });
+    await expect(failing).rejects.toThrow('on second thoughts');
+    await expect(step).rejects.toThrow('increment: the transaction is over');
+    expect(await counters(database)).toEqual([0, 0]);
+  });
+
   test('that goes on after a statement has failed is not taken for committed', async () => {
     const { database, db } = await setUp();
     let told = false;
