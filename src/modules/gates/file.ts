@@ -12,7 +12,7 @@ import { gatesFilePath, maxGatesFileBytes, parseGatesFile } from './gates-file.j
 import type { GateSpec } from './rules.js';
 import { deleteGates, findFileCommit, insertGate, listGates, saveFileCommit, updateGate } from './store.js';
 
-/** The gates of a repository's file, as they were at a commit of its default branch. */
+/** The gates of a repository's file, as they were at a commit of its default branch; none where they are known since that commit. */
 export interface FileGates {
   readonly commit: string;
   readonly specs: readonly GateSpec[];
@@ -43,7 +43,7 @@ export interface GateFiles {
 export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: GateFilesDeps): GateFiles {
   async function read(repo: TaskRepo, signal?: AbortSignal): Promise<FileGates | undefined> {
     const since = await findFileCommit(db, repo.id);
-    const input = { repo, path: gatesFilePath, maxBytes: maxGatesFileBytes, signal };
+    const input = { repo, path: gatesFilePath, maxBytes: maxGatesFileBytes, known: since, signal };
     const found = await vcs.readDefault(input).catch((error: unknown) => {
       throw error instanceof AppError && error.kind === 'conflict'
         ? ofFile(error, error.message, error.details)
