@@ -19,7 +19,7 @@ import { target } from './transitions.js';
 export interface SubmitterDeps extends Pick<ChangerDeps, 'db' | 'clock'> {
   readonly newId: NewId;
   readonly vcs: Pick<Vcs, 'commit'>;
-  readonly gates: { readonly files: Pick<GateFiles, 'read' | 'apply'>; readonly rounds: GateRounds };
+  readonly gates: { readonly files: Pick<GateFiles, 'commitOf' | 'read' | 'apply'>; readonly rounds: GateRounds };
   /** Who commits what tasks have come to. */
   readonly committer: Person;
 }
@@ -37,16 +37,25 @@ export interface Submitter {
 }
 
 /** A task that is to be submitted, as it was started. */
-type Begun = Held & { readonly started: TaskVcs; readonly message: string };
+interface Begun extends Held {
+  readonly started: TaskVcs;
+  readonly message: string;
+  /** The commit of which the gates of its repository are. */
+  readonly gatesOf: string | undefined;
+}
 
 export function createSubmitter({ db, clock, newId, vcs, gates, committer }: SubmitterDeps, steps: Steps): Submitter {
   async function begin(tx: Tx, { id, message }: SubmitInput): Promise<Begun> {
     const seen = await lockSeen(tx, id);
     target(id, seen.node.status, 'submit');
-    const [held, text] = await Promise.all([steps.take(tx, seen, 'committing'), message ?? messageFor(tx, id)]);
+    const [held, text, gatesOf] = await Promise.all([
+      steps.take(tx, seen, 'committing'),
+      message ?? messageFor(tx, id),
+      gates.files.commitOf(tx, seen.node.repoId),
+    ]);
     const started = vcsOf(held.row);
     if (started === undefined) throw neverStarted(id);
-    return { ...held, started, message: text };
+    return { ...held, started, message: text, gatesOf };
   }
 
   /** Opens one, with the gates as the repository's file has them. */
@@ -99,7 +108,7 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
       const { changes, task } = await steps.carryOut(
         held,
         async (signal) => {
-          const file = await gates.files.read(ref.repo, signal);
+          const file = await gates.files.read(ref.repo, held.gatesOf, signal);
           return { ...(await vcs.commit({ ...work, signal })), file };
         },
         (tx, submitted) => settle(tx, held, submitted, origin, keep),
