@@ -1,5 +1,5 @@
 import { AppError } from '../../errors.js';
-import { GitFailure, readLooseTree, readRef, type View } from '../../platform/git/index.js';
+import { GitFailure, keepRef, readLooseTree, readRef, type View } from '../../platform/git/index.js';
 import { archiveRef, branchRef, submittedRef, type TaskRepo } from './vcs.js';
 
 /** References of tasks. They move by comparison and exchange only. */
@@ -76,8 +76,7 @@ const maxTries = 5;
 export async function keepSubmitted(view: View, commit: string): Promise<string> {
   const [tree] = await Promise.all([
     treeOf(view, commit),
-    // An empty old value: whatever is there.
-    update(view, [['update', submittedRef(commit), commit, '']]),
+    keepRef(view.repository.gitDir, submittedRef(commit), commit),
   ]);
   return tree;
 }

@@ -1,0 +1,38 @@
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { isMissing } from './file-errors.js';
+import { letGo, passingName } from './leftovers.js';
+import { readPlainFile } from './plain-file.js';
+import { sweepLeftovers } from './remove-tree.js';
+
+/**
+ * Makes a reference that never points to anything else, as one does that is named after a commit to keep that from being collected. It is
+ * on disk then. Git's lock on it need not be taken, since whoever writes it writes the same; and no process of git is needed.
+ *
+ * @param gitDir the common directory, in which none of the name's folders is a symbolic link.
+ */
+export async function keepRef(gitDir: string, name: string, id: string): Promise<void> {
+  const file = path.join(gitDir, name);
+  if ((await readPlainFile(file))?.toString().trim() === id) return;
+  // Not beside it, where git would take it for a reference.
+  const place = path.join(gitDir, 'muster-ref');
+  await sweepLeftovers(place);
+  const made = passingName(place, 'to');
+  try {
+    const handle = await open(made, 'wx');
+    try {
+      await handle.writeFile(`${id}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(made, file).catch(async (error: unknown) => {
+      if (!isMissing(error)) throw error;
+      await mkdir(path.dirname(file), { recursive: true });
+      await rename(made, file);
+    });
+  } finally {
+    await rm(made, { force: true });
+    letGo(made);
+  }
+}
