@@ -21,6 +21,8 @@ export interface CommitInput {
   readonly message: string;
   readonly author: Person;
   readonly committer: Person;
+  /** Nothing is committed before it has resolved, nor when it rejects, which is then why this does. */
+  readonly ready?: Promise<unknown> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -55,7 +57,7 @@ export async function commitAll(tree: WorkTree, input: CommitInput): Promise<str
 const maxTries = 5;
 
 async function commitLocked(tree: WorkTree, index: string, input: CommitInput): Promise<string> {
-  const { message, author, committer, signal } = input;
+  const { message, author, committer, ready, signal } = input;
   const gitDir = gitDirOf(tree);
   const place = path.join(gitDir, 'muster-index');
   await Promise.all([requireBranch(tree, gitDir), sweepLeftovers(place)]);
@@ -66,7 +68,9 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
     const changes = await findChanges(staging);
     requireNoneNested(changes);
     await stage(staging, changes);
-    if (await differs(staging, changes)) {
+    const isDifferent = await differs(staging, changes);
+    await ready;
+    if (isDifferent) {
       await tree.view.run({
         // `--allow-empty` since git would else look at the work tree once more, submodules included.
         args: [

@@ -1,5 +1,6 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { codeOf } from '../../errors.js';
 import { isMissing } from './file-errors.js';
 import { letGo, passingName } from './leftovers.js';
 import { readPlainFile } from './plain-file.js';
@@ -28,11 +29,26 @@ export async function keepRef(gitDir: string, name: string, id: string): Promise
     }
     await rename(made, file).catch(async (error: unknown) => {
       if (!isMissing(error)) throw error;
-      await mkdir(path.dirname(file), { recursive: true });
+      await makeFolders(gitDir, path.dirname(name));
       await rename(made, file);
     });
   } finally {
     await rm(made, { force: true });
     letGo(made);
+  }
+}
+
+/** With the mode that all of `refs` has: others may write there, too, in a repository that a group shares. */
+async function makeFolders(gitDir: string, name: string): Promise<void> {
+  const { mode } = await stat(path.join(gitDir, 'refs'));
+  const parts = name.split('/');
+  for (const count of parts.keys()) {
+    const folder = path.join(gitDir, ...parts.slice(0, count + 1));
+    try {
+      await mkdir(folder);
+      await chmod(folder, mode & 0o7777);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    }
   }
 }

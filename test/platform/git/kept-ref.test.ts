@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { keepRef } from '../../../src/platform/git/index.js';
@@ -24,6 +24,15 @@ test('is a reference to git, however often it is made, and nothing else is left'
   git(root, 'pack-refs', '--all');
   await keepRef(gitDir, name, commit);
   expect(refs()).toEqual([`${commit} ${name}`]);
+});
+
+test('others of a group that shares the repository may make more', async () => {
+  const { gitDir, commit, name } = setUp();
+  chmodSync(path.join(gitDir, 'refs'), 0o2775);
+  await keepRef(gitDir, name, commit);
+  for (const folder of ['refs/muster', 'refs/muster/submitted']) {
+    expect((statSync(path.join(gitDir, folder)).mode & 0o7777).toString(8)).toBe('2775');
+  }
 });
 
 test('takes the place of half a reference, as a loss of power may leave it', async () => {
