@@ -2,13 +2,13 @@ import { lstat, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { type Changes, findChanges, stage, type Staging } from './changes.js';
-import { isMissing, sayNoRoom } from './file-errors.js';
+import { isMissing, sayNoRoom } from '../files/file-errors.js';
 import { forkIndex } from './index-file.js';
 import { lockIndex } from './index-lock.js';
-import { letGo, passingName } from './leftovers.js';
+import { letGo, passingName } from '../files/leftovers.js';
 import { readPlainFile } from './plain-file.js';
 import { readRef } from './refs.js';
-import { sweepLeftovers } from './remove-tree.js';
+import { sweepLeftovers } from '../files/remove-tree.js';
 import { GitFailure } from './run.js';
 import { gitDirOf, type WorkTree } from './work-tree.js';
 

@@ -1,10 +1,10 @@
 import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { codeOf } from '../../errors.js';
-import { isMissing } from './file-errors.js';
-import { letGo, passingName } from './leftovers.js';
+import { isMissing } from '../files/file-errors.js';
+import { letGo, passingName } from '../files/leftovers.js';
 import { readPlainFile } from './plain-file.js';
-import { sweepLeftovers } from './remove-tree.js';
+import { sweepLeftovers } from '../files/remove-tree.js';
 
 /**
  * Makes a reference that never points to anything else, as one does that is named after a commit to keep that from being collected. It is
