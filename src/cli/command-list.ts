@@ -37,7 +37,8 @@ export const commands: readonly Entry[] = [
   ...tokenCommands,
   {
     name: 'demo',
-    summary: 'Shows it all: a task, its gates, its reviews, and everything that happens; or, with --jobs, the job queue.',
+    summary:
+      'Shows it all: a task, its gates, its reviews, and everything that happens; or, with --jobs, the job queue.',
     load: async () => (await import('./demo.js')).demoCommand,
   },
 ];

@@ -22,9 +22,31 @@ function processesUnder(dir: string): readonly string[] {
     });
 }
 
-test('muster demo shows jobs that work, fail, are tried again and are canceled, and leaves nothing behind', async () => {
+test('muster demo tells how a task passes its gates and reviews, and leaves nothing behind', async () => {
   const dir = await makeTempDir();
-  const demo = startMuster(['demo'], { env: { TMPDIR: dir } });
+  const { code, stdout } = await startMuster(['demo'], { env: { TMPDIR: dir } }).ended;
+  expect(code).toBe(0);
+  const told = stdout.split('\n').flatMap((line) => /^ +\d+ {2}(\w+) +([A-Z]\w+)/.exec(line)?.slice(1).join(' ') ?? []);
+  const turns = [
+    ...['coder TaskStarted', 'coder TaskSubmitted', 'muster GateFailed', 'muster ChangesRequested'],
+    ...['coder TaskSubmitted', 'muster GatePassed', 'muster ReviewPhaseChanged', 'coder LearningAdded'],
+    ...['reviewer CommentAdded', 'reviewer ReviewPhaseChanged', 'you ReviewApproved', 'you LearningBubbled'],
+  ];
+  // In this order, whatever else is told between them.
+  let place = -1;
+  for (const turn of turns) {
+    place = told.indexOf(turn, place + 1);
+    expect(place, `${turn} in ${told.join(', ')}`).not.toBe(-1);
+  }
+  expect(stdout).toContain('│ not ok  sum(-1, 1) is 2, not 0');
+  expect(stdout).toContain('Your own checkout is as it was.');
+  expect(readdirSync(dir)).toEqual([]);
+  expect(processesUnder(dir)).toEqual([]);
+});
+
+test('muster demo --jobs shows jobs that work, fail, are tried again and are canceled, and leaves nothing behind', async () => {
+  const dir = await makeTempDir();
+  const demo = startMuster(['demo', '--jobs'], { env: { TMPDIR: dir } });
   const { code, stdout } = await demo.ended;
   expect(code).toBe(0);
   const table = stdout.slice(stdout.indexOf('  FILE ')).split('\n').slice(1);
@@ -41,10 +63,13 @@ test('muster demo shows jobs that work, fail, are tried again and are canceled, 
   expect(processesUnder(dir)).toEqual([]);
 });
 
-test.each(['SIGINT', 'SIGTERM'] as const)('muster demo leaves nothing behind after %s in mid run', async (signal) => {
+test.each([
+  ['SIGINT', [], /GateStarted/],
+  ['SIGTERM', ['--jobs'], /^ {2}(done|failed) /],
+] as const)('muster demo leaves nothing behind after %s in mid run', async (signal, args, begun) => {
   const dir = await makeTempDir();
-  const demo = startMuster(['demo'], { env: { TMPDIR: dir } });
-  await demo.line('the first job has ended', (line) => /^ {2}(done|failed) /.test(line));
+  const demo = startMuster(['demo', ...args], { env: { TMPDIR: dir } });
+  await demo.line('it is at work', (line) => begun.test(line));
   demo.kill(signal);
   const { code, stderr } = await demo.ended;
   expect([code, stderr]).toEqual([130, expect.stringContaining('muster: interrupted')]);
@@ -57,7 +82,7 @@ test('muster demo leaves nothing behind after SIGINT while it starts', async () 
   const demo = startMuster(['demo'], { env: { TMPDIR: dir } });
   // In the middle of it: its Postgres runs, and the server is not ready.
   await until('Postgres is there', () =>
-    readdirSync(dir).some((name) => existsSync(path.join(dir, name, 'postgres', 'postmaster.pid'))),
+    readdirSync(dir).some((name) => existsSync(path.join(dir, name, 'data', 'postgres', 'postmaster.pid'))),
   );
   demo.kill('SIGINT');
   const { code } = await demo.ended;

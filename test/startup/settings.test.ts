@@ -43,6 +43,7 @@ const bad: Readonly<Record<keyof typeof serverSettings, readonly string[]>> = {
   oidcRoles: ['admins', 'admins=root', '=human'],
   poolSize: ['1', '0', '501', 'ten'],
   listen: ['yes', 'ON'],
+  gateConcurrency: ['-1', '1001', 'all'],
   pollInterval: ['1', '0ms', '-1s', '1 s', '1w'],
   jobRetention: ['never', '1'],
   eventRetention: ['never', '1'],

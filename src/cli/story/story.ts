@@ -41,6 +41,7 @@ export async function playStory(stage: Stage): Promise<void> {
     return secret;
   };
   human = connect(await make('you', Role.HUMAN));
+  stdout.line(`  Ready at ${url}. This is its ledger, as it is written:\n`);
   const narrator = createNarrator(human, stdout, {
     signal: early.signal,
     onFailed: (error) => early.end(error),
@@ -49,7 +50,6 @@ export async function playStory(stage: Stage): Promise<void> {
   const coder = await make('coder', Role.AGENT, ['tasks.execute', 'learnings.write', 'gates.read']);
   const reviewer = connect(await make('reviewer', Role.AGENT, ['reviews.agent']));
 
-  stdout.line(`  Ready at ${url}. This is its ledger, as it is written:\n`);
   const { repo } = await human.repos.registerRepo({ path: root });
   const repoId = repo?.id ?? '';
   const { milestoneId, taskId } = await plan(human, repoId);

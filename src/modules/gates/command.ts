@@ -10,6 +10,7 @@ import {
   runProgram,
   type RunResult,
 } from '../../platform/process-tree.js';
+import { withNotes } from './notes.js';
 
 export interface GateCommand {
   /** Run by `/bin/sh -c`. */
@@ -63,7 +64,7 @@ export async function runGateCommand(gate: GateCommand): Promise<GateOutcome> {
     return outcome;
   } catch (error) {
     // As of a file that may not be deleted, or a file system that it has mounted there.
-    return withNotes(outcome, [`cannot remove ${gate.scratch}: ${messageOf(error)}`]);
+    return noted(outcome, [`cannot remove ${gate.scratch}: ${messageOf(error)}`]);
   }
 }
 
@@ -113,14 +114,14 @@ function outcomeOf(result: RunResult, gate: GateCommand): GateOutcome {
   switch (result.outcome) {
     case 'exited': {
       const status = exitCode === 0 ? 'Passed' : exitCode === pendingCode ? 'Pending' : 'Failed';
-      return withNotes({ status, ...(exitCode !== null && { exitCode }), ...output }, left);
+      return noted({ status, ...(exitCode !== null && { exitCode }), ...output }, left);
     }
     case 'signaled':
-      return withNotes({ status: 'Failed', ...output }, [`ended by ${result.signal}`, ...left]);
+      return noted({ status: 'Failed', ...output }, [`ended by ${result.signal}`, ...left]);
     case 'timeout':
-      return withNotes({ status: 'Timeout', ...output }, [`took longer than ${gate.timeoutMs / 1000} s`, ...left]);
+      return noted({ status: 'Timeout', ...output }, [`took longer than ${gate.timeoutMs / 1000} s`, ...left]);
     case 'canceled':
-      return withNotes({ status: 'Stopped', ...output }, left);
+      return noted({ status: 'Stopped', ...output }, left);
     case 'not_started':
       return notStarted(result.reason ?? '');
   }
@@ -132,7 +133,7 @@ async function isLink(folder: string): Promise<boolean> {
 }
 
 function notStarted(reason: string): GateOutcome {
-  return withNotes({ status: 'Failed', stdout: '', stderr: '' }, [`cannot start: ${reason}`]);
+  return noted({ status: 'Failed', stdout: '', stderr: '' }, [`cannot start: ${reason}`]);
 }
 
 /** Text as Postgres can hold it. */
@@ -140,8 +141,6 @@ function textOf(output: CapturedOutput): string {
   return outputText(output).replaceAll('\0', '\uFFFD');
 }
 
-function withNotes(outcome: GateOutcome, notes: readonly string[]): GateOutcome {
-  if (notes.length === 0) return outcome;
-  const said = outcome.stderr === '' || outcome.stderr.endsWith('\n') ? outcome.stderr : `${outcome.stderr}\n`;
-  return { ...outcome, stderr: `${said}${notes.map((note) => `muster: ${note}\n`).join('')}` };
+function noted(outcome: GateOutcome, notes: readonly string[]): GateOutcome {
+  return { ...outcome, stderr: withNotes(outcome.stderr, notes) };
 }

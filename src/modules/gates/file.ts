@@ -8,13 +8,9 @@ import type { TaskRepo } from '../vcs/index.js';
 import { gateChange, gateRemovedChange } from './changes.js';
 import type { GatedTasks, GateVcs } from './gated.js';
 import { type Gate, isSame } from './gates.js';
-import { parseGatesFile } from './gates-file.js';
+import { gatesFilePath, maxGatesFileBytes, parseGatesFile } from './gates-file.js';
 import type { GateSpec } from './rules.js';
 import { deleteGates, findFileCommit, insertGate, listGates, saveFileCommit, updateGate } from './store.js';
-
-/** Where a repository writes its gates down. */
-export const gatesFile = '.muster/gates.toml';
-const maxBytes = 256 * 1024;
 
 /** The gates of a repository's file, as they were at a commit of its default branch. */
 export interface FileGates {
@@ -47,15 +43,15 @@ export interface GateFiles {
 export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: GateFilesDeps): GateFiles {
   async function read(repo: TaskRepo, signal?: AbortSignal): Promise<FileGates | undefined> {
     const since = await findFileCommit(db, repo.id);
-    const found = await vcs.readDefault({ repo, path: gatesFile, maxBytes, signal });
+    const found = await vcs.readDefault({ repo, path: gatesFilePath, maxBytes: maxGatesFileBytes, signal });
     if (found === undefined) return undefined;
     const { commit, text } = found;
     try {
       return { commit, specs: text === undefined ? [] : parseGatesFile(text), since };
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      throw new AppError('conflict', `${gatesFile} on ${repo.defaultBranch} (${commit}): ${error.message}`, {
-        details: { ...error.details, file: gatesFile, commit },
+      throw new AppError('conflict', `${gatesFilePath} on ${repo.defaultBranch} (${commit}): ${error.message}`, {
+        details: { ...error.details, file: gatesFilePath, commit },
         cause: error,
       });
     }

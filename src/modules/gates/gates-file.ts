@@ -1,13 +1,12 @@
 import { parse, TomlError, type TomlTable, type TomlValue } from 'smol-toml';
 import { AppError, invalidField } from '../../errors.js';
-import { type GateInput, gateNumbers, gateSpec, type GateSpec } from './rules.js';
+import { type GateInput, gateNumbers, gateSpec, type GateSpec, maxGates } from './rules.js';
 
 /** Where a repository lists gates of its own. */
 export const gatesFilePath = '.muster/gates.toml';
 /** More than as many gates as there may be come to, each with the longest command. */
 export const maxGatesFileBytes = 1024 * 1024;
 
-const maxGates = 50;
 /** Of arrays and tables within a value; there is no use for any. */
 const maxDepth = 8;
 
@@ -15,7 +14,7 @@ const maxDepth = 8;
  * Reads the text of a file of gates, in TOML: any number of `[[gate]]`, each with the fields of a gate by the names that the API has for
  * them.
  *
- * @throws AppError `invalid_request` naming line and column, or the field, such as `gate[1].timeout_secs` of the second gate.
+ * @throws AppError `invalid_request` or `too_large` naming line and column, or the field, such as `gate[1].timeout_secs` of the second gate.
  */
 export function parseGatesFile(text: string): readonly GateSpec[] {
   const { gate: tables = [], ...others } = parseToml(text);

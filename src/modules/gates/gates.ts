@@ -1,6 +1,6 @@
 import { AppError, invalidField } from '../../errors.js';
 import { isId } from '../../platform/ids.js';
-import { type GateInput, gateNumbers, gateSpec, type GateSpec } from './rules.js';
+import { type GateInput, gateNumbers, gateSpec, type GateSpec, maxGates } from './rules.js';
 
 export const scopeTypes = ['Repo', 'Task'] as const;
 
@@ -29,9 +29,6 @@ export interface Lineage {
   /** From its topmost ancestor down to itself. */
   readonly taskIds: readonly string[];
 }
-
-/** How many gates a scope may have from one source. */
-export const maxGates = 50;
 
 export type PatchInput = { readonly id: string } & {
   readonly [K in keyof GateInput]?: GateInput[K] | null | undefined;

@@ -1,4 +1,4 @@
-import { invalidField } from '../../errors.js';
+import { AppError, invalidField } from '../../errors.js';
 import { checkText } from '../../platform/text.js';
 
 /** What a gate is, wherever it is kept. */
@@ -27,6 +27,9 @@ export interface GateInput {
   readonly maxPendingSecs?: number | null | undefined;
 }
 
+/** How many gates a scope may have from one source. */
+export const maxGates = 50;
+
 /** What each number of a gate may be. */
 export const gateNumbers = {
   timeoutSecs: { field: 'timeout_secs', min: 1, max: 86_400, default: 300 },
@@ -39,7 +42,7 @@ const maxCommandBytes = 16 * 1024;
 const names = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 /**
- * Throws `invalid_request` naming the field.
+ * Throws `invalid_request` or `too_large` naming the field.
  *
  * @param at stands before the name of the field, such as `gate[1].`
  */
@@ -71,6 +74,9 @@ function checkCommand(field: string, command: string): string {
   checkText(field, command);
   // What Postgres would be given for halves of surrogate pairs; the answer tells the same.
   const whole = Buffer.from(command).toString();
-  if (Buffer.byteLength(whole) <= maxCommandBytes) return whole;
-  throw invalidField(field, `must have at most ${maxCommandBytes} bytes`);
+  const bytes = Buffer.byteLength(whole);
+  if (bytes <= maxCommandBytes) return whole;
+  throw new AppError('too_large', `${field}: has ${bytes} bytes; ${maxCommandBytes} are allowed`, {
+    details: { field, bytes, max_bytes: maxCommandBytes },
+  });
 }

@@ -1,4 +1,5 @@
 import type { Gate } from './gates.js';
+import { withNotes } from './notes.js';
 import type { GateSpec } from './rules.js';
 
 export type RunStatus = 'Running' | 'Pending' | 'Passed' | 'Failed' | 'Timeout' | 'Escalated' | 'Cancelled';
@@ -89,7 +90,8 @@ export function afterEnd(run: Run, ended: Ended, jobId: string, now: Date): Run 
   if (ended.status !== 'Pending') return failed(told, ended.status, now);
   const pendingSince = run.pendingSince ?? now;
   if (now.getTime() - pendingSince.getTime() >= run.maxPendingSecs * 1000) {
-    return failed({ ...told, stderr: `${stderr}${stillPending(run)}`, pendingSince }, 'Timeout', now);
+    const note = `still pending (exit code 75) after ${run.maxPendingSecs} s`;
+    return failed({ ...told, stderr: withNotes(stderr, [note]), pendingSince }, 'Timeout', now);
   }
   const nextRunAt = new Date(now.getTime() + run.pollIntervalSecs * 1000);
   return { ...told, status: 'Pending', pendingSince, nextRunAt, jobId };
@@ -97,10 +99,6 @@ export function afterEnd(run: Run, ended: Ended, jobId: string, now: Date): Run 
 
 function failed(run: Run, status: 'Failed' | 'Timeout', now: Date): Run {
   return { ...run, status: run.attempt >= run.maxRetries ? 'Escalated' : status, completedAt: now };
-}
-
-function stillPending({ maxPendingSecs }: Run): string {
-  return `\nStill pending (exit code 75) after ${maxPendingSecs} s.\n`;
 }
 
 /** What all gates of a round come to; undefined while any of them is to run. */

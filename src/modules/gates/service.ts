@@ -7,7 +7,7 @@ import type { Log } from '../../platform/log.js';
 import { type Appended, appendEvents, type Change, type Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
 import { gateChange, gateRemovedChange } from './changes.js';
-import { type GateFiles, gatesFile } from './file.js';
+import type { GateFiles } from './file.js';
 import type { GatedReviews, GatedTasks } from './gated.js';
 import {
   type Gate,
@@ -15,7 +15,6 @@ import {
   isGateId,
   isOfFile,
   type Lineage,
-  maxGates,
   nameTaken,
   noSuchScope,
   type PatchInput,
@@ -24,7 +23,8 @@ import {
   type Scope,
   tooManyGates,
 } from './gates.js';
-import { type GateInput, gateSpec } from './rules.js';
+import { gatesFilePath } from './gates-file.js';
+import { type GateInput, gateSpec, maxGates } from './rules.js';
 import type { Run } from './runs.js';
 import { deleteGates, findEffective, findGate, insertGate, listGates, updateGate } from './store.js';
 import { listRuns } from './store-runs.js';
@@ -108,7 +108,7 @@ export function createGates({ db, clock, newId, log, appended, files, tasks, rev
   async function changeable(tx: Tx, id: string): Promise<Gate> {
     const gate = await findGate(tx, id);
     if (gate === undefined) throw gateNotFound(id);
-    if (gate.source === 'File') throw isOfFile(gate, gatesFile);
+    if (gate.source === 'File') throw isOfFile(gate, gatesFilePath);
     return gate;
   }
 

@@ -12,6 +12,7 @@ import { type Output, outputChange, runChange } from './changes.js';
 import { endLeftovers, runGateCommand } from './command.js';
 import type { Compared, GatedReviews, GatedTasks, GateVcs } from './gated.js';
 import { createLiveOutput } from './live-output.js';
+import { withNotes } from './notes.js';
 import { afterEnd, type Ended, type Run } from './runs.js';
 import { beginRun, findLive, settleRun } from './store-runs.js';
 
@@ -113,12 +114,23 @@ export function createStarter(deps: StarterDeps): Starter {
     await change(async () => ({ run, changes: outputs.map((output) => outputChange(run, output)) }));
   }
 
+  /** What is not as it was submitted; undefined when all is. */
+  async function unlike(run: Run, repo: TaskRepo, signal: AbortSignal): Promise<string | undefined> {
+    const { taskId, headCommit, headTree } = run;
+    try {
+      return differenceOf(run, await vcs.compare({ repo, taskId, headCommit, headTree, signal }));
+    } catch (error) {
+      // What git says of the work tree; everything else is no fault of what was submitted, and is tried again.
+      if (signal.aborted || !(error instanceof AppError) || error.kind !== 'conflict') throw error;
+      return error.message;
+    }
+  }
+
   /** Undefined when it was made to stop. */
   async function perform(run: Run, repo: TaskRepo, signal: AbortSignal): Promise<Ended | undefined> {
-    const task = { repo, taskId: run.taskId, headCommit: run.headCommit, headTree: run.headTree, signal };
-    const before = unlike(run, await vcs.compare(task));
-    if (before !== undefined) return failure(`${before} The gate was not run.\n`);
-    const worktree = await vcs.worktree(task);
+    const before = await unlike(run, repo, signal);
+    if (before !== undefined) return failure(before, 'the gate was not run');
+    const worktree = await vcs.worktree({ repo, taskId: run.taskId });
     const live = createLiveOutput({
       tell: (outputs) => tell(run, outputs),
       onError: (error) => log.warn('gate_output_lost', { ...factsOf(run), error }),
@@ -135,23 +147,21 @@ export function createStarter(deps: StarterDeps): Starter {
     });
     await live.end();
     if (status === 'Stopped') return undefined;
-    const after = status === 'Passed' ? unlike(run, await vcs.compare(task)) : undefined;
+    const after = status === 'Passed' ? await unlike(run, repo, signal) : undefined;
     if (after === undefined) return { ...ended, status };
-    const why = `${after} What gates write belongs into files that git ignores, or below $TMPDIR.`;
-    return { ...ended, status: 'Failed', stderr: `${ended.stderr}\n${why}\n` };
+    const stderr = withNotes(ended.stderr, [after, 'what gates write belongs into ignored files, or below $TMPDIR']);
+    return { ...ended, status: 'Failed', stderr };
   }
 
-  async function ended(run: Run, job: ClaimedJob, signal: AbortSignal): Promise<Ended | undefined> {
-    if (job.attempts > maxLost) return failure(`The server was lost ${maxLost} times while it ran this gate.\n`);
+  async function endOf(run: Run, job: ClaimedJob, signal: AbortSignal): Promise<Ended | undefined> {
+    if (job.attempts > maxLost) return failure(`the server was lost ${maxLost} times while it ran this gate`);
     const repo = await getRepo(db, run.repoId);
     if (repo === undefined) return undefined;
     try {
       return await perform(run, repo, signal);
     } catch (error) {
       if (signal.aborted) return undefined;
-      // What git says of the work tree; everything else is no fault of what was submitted, and is tried again.
-      if (!(error instanceof AppError) || error.kind !== 'conflict') throw error;
-      return failure(`${error.message}\n`);
+      throw error;
     }
   }
 
@@ -163,7 +173,7 @@ export function createStarter(deps: StarterDeps): Starter {
       if (run === undefined) return true;
       onBegun(run.runs);
       log.info('gate_started', { ...factsOf(run), run: run.runs });
-      const result = await ended(run, job, signal);
+      const result = await endOf(run, job, signal);
       if (result !== undefined) {
         await settle(run, result);
         return true;
@@ -195,18 +205,15 @@ function factsOf({ correlationId, taskId, reviewId, gateId, name, attempt, jobId
   };
 }
 
-function failure(stderr: string): Ended {
-  return { status: 'Failed', stdout: '', stderr };
+function failure(...notes: readonly string[]): Ended {
+  return { status: 'Failed', stdout: '', stderr: withNotes('', notes) };
 }
 
-/** What is not as it was submitted; undefined when all is. */
-function unlike({ headCommit }: Run, { branchHead, changed, changedCount }: Compared): string | undefined {
-  if (branchHead !== headCommit) {
-    return `The branch is at ${branchHead ?? 'no commit'} now; ${headCommit} was submitted.`;
-  }
+function differenceOf({ headCommit }: Run, { branchHead, changed, changedCount }: Compared): string | undefined {
+  if (branchHead !== headCommit) return `the branch is at ${branchHead ?? 'no commit'}; ${headCommit} was submitted`;
   if (changedCount === 0) return undefined;
   const more = changedCount > changed.length ? ` and ${changedCount - changed.length} more` : '';
-  return `The work tree is not as it was submitted: ${changed.join(', ')}${more}.`;
+  return `the work tree is not as it was submitted: ${changed.join(', ')}${more}`;
 }
 
 function environmentOf(run: Run, repo: TaskRepo, worktree: string): Readonly<Record<string, string>> {

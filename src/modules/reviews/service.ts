@@ -210,13 +210,13 @@ export function createReviews(deps: ReviewsDeps): Reviews {
         const { review, task } = present;
         const { approved, completed } = phaseFor(review, by.principal.kind, 'approve');
         checkNotWaiting(review, task.status, 'Approved');
-        // Without a word, what was there when the call came.
-        checkSeen(review, seen ?? before.headCommit);
         if (branchHead !== review.headCommit) {
           const refusal = movedOn(review, there?.headCommit);
           if (there === undefined) throw refusal;
           return { ...(await begin(tx, present, there, { anew: false, origin: by.origin, now })), refusal };
         }
+        // Without a word, what was there when the call came.
+        checkSeen(review, seen ?? before.headCommit);
         if (approved === 'Approved') {
           const changes = await tasks.complete(tx, task.id, now);
           return { result: await reread(tx, id), changes };

@@ -398,8 +398,11 @@ test('jobs of gates are nobody else’s', async () => {
   const { url } = app.current;
   const listed = (await rest(url, 'GET', '/v1/jobs?kind=muster.gate&status=queued&status=running')).json;
   const [{ id }] = listed as [{ readonly id: string }];
-  const post = async (where: string, body?: object) => (await rest(url, 'POST', where, body)).json;
-  expect(await post(`/v1/jobs/${id}/cancel`)).toMatchObject({ error: 'forbidden', details: { rule: 'own_jobs' } });
+  const post = async (where: string, body: object) => (await rest(url, 'POST', where, body)).json;
+  expect((await rest(url, 'DELETE', `/v1/jobs/${id}`)).json).toMatchObject({
+    error: 'forbidden',
+    details: { rule: 'own_jobs' },
+  });
   const kind = 'muster.gate';
   expect(await post('/v1/jobs', { kind })).toMatchObject({ error: 'invalid_request', details: { field: 'kind' } });
   expect(await post('/v1/jobs/claim', { worker_id: 'x', kinds: [kind] })).toMatchObject({
@@ -425,7 +428,7 @@ test('the ledger tells all of it', async () => {
   const state = reduceEvents(emptyLedgerState({ filtered: true }), await ledgerOf(app.current.url, repoId));
   expect([...state.gates.values()]).toEqual([await client.get(kept.id)]);
   for (const each of [review.id, second.id]) {
-    const results = (await client.results(each)).map(({ stdout: _, stderr: __, ...rest }) => rest);
+    const results = (await client.results(each)).map(({ stdout: _stdout, stderr: _stderr, ...rest }) => rest);
     expect(state.gateResults.get(each)).toEqual(results);
     expect(state.reviews.get(each)).toEqual(await client.reviews.get(each));
   }

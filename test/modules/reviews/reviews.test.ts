@@ -100,7 +100,7 @@ describe('stale', () => {
     expect((await human.tasks.get(id)).vcs?.head_commit).toBe(moved);
     const approved = await agent.approve(review.id, { head_commit: moved });
     expect(approved).toMatchObject({ status: 'HumanPending', head_commit: moved });
-    commitIn(worktree, '--amend');
+    commitIn(worktree);
     expect(await refusal(human.approve(review.id))).toMatchObject({ error: 'stale' });
     expect(await human.get(review.id)).toMatchObject({ status: 'AgentPending', agent_completed_at: null });
     expect((await human.tasks.get(id)).task.status).toBe('InReview');
@@ -110,9 +110,8 @@ describe('stale', () => {
   });
 
   test('when the reviewer has seen another commit, and nothing is changed', async () => {
-    const { worktree, review } = await setUp();
-    commitIn(worktree);
-    const seen = git(worktree, 'rev-parse', 'HEAD');
+    const { review } = await setUp();
+    const seen = review.base_commit;
     expect(await refusal(human.approve(review.id, { head_commit: seen }))).toMatchObject({
       error: 'stale',
       details: { field: 'head_commit', head_commit: review.head_commit, seen },
