@@ -59,7 +59,8 @@ test.each([
     const review = await before.reviews.submit(id, { f: 'x' });
     await until('it runs', () => existsSync(pids));
     const processes = readFileSync(pids, 'utf8').trim().split(' ').map(Number);
-    expect(processes.map(isRunning)).toEqual([true, true]);
+    onTestFinished(() => processes.filter(isRunning).forEach((pid) => process.kill(pid, 'SIGKILL')));
+  expect(processes.map(isRunning)).toEqual([true, true]);
     first.kill(signal);
     expect((await first.exit).signal ?? 'SIGTERM').toBe(signal);
     // Nobody is there to end them when the server is killed.
