@@ -60,7 +60,7 @@ test.each([
     await until('it runs', () => existsSync(pids));
     const processes = readFileSync(pids, 'utf8').trim().split(' ').map(Number);
     onTestFinished(() => processes.filter(isRunning).forEach((pid) => process.kill(pid, 'SIGKILL')));
-  expect(processes.map(isRunning)).toEqual([true, true]);
+    expect(processes.map(isRunning)).toEqual([true, true]);
     first.kill(signal);
     expect((await first.exit).signal ?? 'SIGTERM').toBe(signal);
     // Nobody is there to end them when the server is killed.
