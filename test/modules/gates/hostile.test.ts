@@ -48,7 +48,7 @@ test('gates that do what they should not do, all at once', async () => {
     // What it reads of the terminal, it reads of nothing.
     environment: 'cat; env; pwd -P; exit 1',
     flood: `yes ${line.trim()} | head -c ${flood}; yes ${line.trim()} | head -c ${kept} >&2`,
-    binary: `head -c 1000000 /dev/zero | tr '\\000' '\\377'; printf '\\000\\377' >&2`,
+    binary: `head -c 1000000 /dev/zero; printf '\\000\\377' >&2`,
     missing: 'no-such-command --all',
     stubborn: `trap '' TERM; sh -c 'sleep 1000' & echo $$ $! > '${pids}'; echo up; wait; sleep 1000`,
   };
