@@ -2,7 +2,9 @@
 // the server's runs.
 
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { appendFile, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -13,6 +15,8 @@ const run = promisify(execFile);
 const FILES = 20_000;
 const PER_FOLDER = 100;
 const EDITS = 5;
+/** Tasks in a repository of 100 files before, so that a server is measured that has been at work for a while, not one that still compiles. */
+const WARM_UP = 100;
 const TARGET_MS = 15;
 
 /** @returns {Promise<string[]>} lines of markdown */
@@ -20,7 +24,8 @@ export async function measureTaskGit({ database, log, tasks = 15 }) {
   const home = await mkdtemp(join(tmpdir(), 'muster-bench-git-'));
   try {
     log(`making a repository of ${FILES} files ...`);
-    const repo = await makeRepository(join(home, 'repo'));
+    const repo = await makeRepository(join(home, 'repo'), FILES);
+    const small = await makeRepository(join(home, 'small'), 100);
     const clock = join(home, 'clock');
     await writeFile(clock, '');
     const muster = await startMuster({
@@ -34,6 +39,7 @@ export async function measureTaskGit({ database, log, tasks = 15 }) {
         pids: { server: muster.pid, postgres: database.pid },
         url: muster.url,
         repo,
+        small,
         clock,
         log,
         tasks,
@@ -46,7 +52,9 @@ export async function measureTaskGit({ database, log, tasks = 15 }) {
   }
 }
 
-async function measure({ pids, url, repo, clock, log, tasks }) {
+async function measure({ pids, url, repo, small, clock, log, tasks }) {
+  const { id: warm_id } = await post(`${url}/api/repos`, { path: small });
+  for (let n = 0; n < WARM_UP; n += 1) await workOn(url, warm_id, 20, (_, work) => work());
   const { id: repo_id } = await post(`${url}/api/repos`, { path: repo });
   const taken = { start: [], submit: [] };
   const cpu = { start: [0, 0], submit: [0, 0] };
@@ -59,23 +67,12 @@ async function measure({ pids, url, repo, clock, log, tasks }) {
   };
   // The first of each warms up.
   for (let n = 0; n <= tasks; n += 1) {
-    const { id } = await post(`${url}/api/tasks`, { repo_id, kind: 'Task', description: `Change ${EDITS} files` });
-    const start = await metered('start', () => timed(clock, () => post(`${url}/api/tasks/${id}/start`, {})));
-    const { vcs } = await (await fetch(`${url}/api/tasks/${id}`)).json();
-    for (let edit = 0; edit < EDITS; edit += 1)
-      await appendFile(join(vcs.worktree_path, nameOf(edit * 3000)), 'More\n');
-    const submit = await metered('submit', () =>
-      timed(clock, () => post(`${url}/api/tasks/${id}/submit`, { message: 'Change them' })),
-    );
-    log(`start and submit ${n}: ${JSON.stringify({ start, submit })}`);
-    if (n === 0) {
-      cpu.start = [0, 0];
-      cpu.submit = [0, 0];
-      continue;
-    }
-    taken.start.push(start);
-    taken.submit.push(submit);
-    await post(`${url}/api/tasks/${id}/cancel`, {});
+    if (n === 1) cpu.start = cpu.submit = [0, 0];
+    await workOn(url, repo_id, FILES / EDITS, async (what, work) => {
+      const span = await metered(what, () => timed(clock, work));
+      log(`${what} ${n}: ${JSON.stringify(span)}`);
+      if (n > 0) taken[what].push(span);
+    });
   }
   const lines = [
     `| ${FILES.toLocaleString('en-US')} files, of ${tasks} | all, p50 ms | git, p50 ms | git processes | Muster outside git: least / p50 / most, ms | of that to start git, p50 ms | CPU of server / Postgres, mean ms | target |`,
@@ -91,6 +88,16 @@ async function measure({ pids, url, repo, clock, log, tasks }) {
     );
   }
   return lines;
+}
+
+/** Starts a task, changes files that are `apart`, submits it and cancels it; start and submit as `around` does it. */
+async function workOn(url, repo_id, apart, around) {
+  const { id } = await post(`${url}/api/tasks`, { repo_id, kind: 'Task', description: `Change ${EDITS} files` });
+  await around('start', () => post(`${url}/api/tasks/${id}/start`, {}));
+  const { vcs } = await (await fetch(`${url}/api/tasks/${id}`)).json();
+  for (let edit = 0; edit < EDITS; edit += 1) await appendFile(join(vcs.worktree_path, nameOf(edit * apart)), 'More\n');
+  await around('submit', () => post(`${url}/api/tasks/${id}/submit`, { message: 'Change them' }));
+  await post(`${url}/api/tasks/${id}/cancel`, {});
 }
 
 const sorted = (numbers) => [...numbers].sort((a, b) => a - b);
@@ -118,31 +125,33 @@ async function timed(clock, work) {
   return { total, git, starting, runs: spans.length };
 }
 
+/** Not by fetch, whose own work would be a good part of what is measured. */
 async function post(url, body) {
-  const answer = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  if (!answer.ok) throw new Error(`${url}: ${await answer.text()}`);
-  return answer.json();
+  const request = http.request(url, { agent, method: 'POST', headers: { 'content-type': 'application/json' } });
+  request.end(JSON.stringify(body));
+  const [answer] = await once(request, 'response');
+  const text = (await answer.toArray()).join('');
+  if (answer.statusCode >= 300) throw new Error(`${url}: ${text}`);
+  return JSON.parse(text);
 }
+
+const agent = new http.Agent({ keepAlive: true });
 
 const nameOf = (n) => join(`folder-${Math.floor(n / PER_FOLDER)}`, `file-${n}.txt`);
 
-async function makeRepository(path) {
+/** As a clone is: all of it in one pack, and nothing left for git to tidy up meanwhile. */
+async function makeRepository(path, files) {
   await mkdir(path);
   await chmod(path, 0o755);
-  const git = (...args) =>
-    run('git', ['-C', path, '-c', 'user.name=Bench', '-c', 'user.email=bench@example.com', ...args], {
-      maxBuffer: 64 * 1024 * 1024,
-    });
+  const settings = ['user.name=Bench', 'user.email=bench@example.com', 'gc.auto=0'].flatMap((each) => ['-c', each]);
+  const git = (...args) => run('git', ['-C', path, ...settings, ...args], { maxBuffer: 64 * 1024 * 1024 });
   await git('init', '--quiet', '--initial-branch=main');
-  for (let n = 0; n < FILES; n += 1) {
+  for (let n = 0; n < files; n += 1) {
     if (n % PER_FOLDER === 0) await mkdir(join(path, `folder-${n / PER_FOLDER}`));
     await writeFile(join(path, nameOf(n)), `The file ${n}\n`);
   }
   await git('add', '--all');
   await git('commit', '--quiet', '--message', 'Begin');
+  await git('gc', '--quiet');
   return path;
 }

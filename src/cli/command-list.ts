@@ -1,5 +1,6 @@
 import type { Entry } from './command.js';
 import { eventsCommands } from './nouns/events.js';
+import { gateCommands } from './nouns/gate.js';
 import { helpRequestsCommands } from './nouns/help-requests.js';
 import { importCommands } from './nouns/import.js';
 import { jobsCommands } from './nouns/jobs.js';
@@ -28,6 +29,7 @@ export const commands: readonly Entry[] = [
   },
   ...jobsCommands,
   ...taskCommands,
+  ...gateCommands,
   ...helpRequestsCommands,
   ...learningsCommands,
   ...reviewCommands,

@@ -2,6 +2,10 @@ import type { MusterClient, Review, ReviewComment } from '../client/index.js';
 import { CommandError, exitCodes } from './errors.js';
 import { taskHere } from './task-place.js';
 
+/** What help says of a command that reads, of closed reviews as well. */
+export const whichRead =
+  "ID is a review's or a task's; in a task's worktree, that task is meant: its open review, or else its last.";
+
 /**
  * The review that is named by its own id or its task's, or whose task's worktree the current directory is: of a task the open one, or else,
  * where `closed` says so, the last. Throws CommandError.

@@ -1,30 +1,41 @@
+import { errorFactsOf, type MusterClient } from '../client/index.js';
 import { parse } from '../platform/config.js';
 import { command } from './command.js';
 import { exitCodes } from './errors.js';
 import { optional } from './flags.js';
+import { resultsOf } from './gate-results.js';
+import type { ShownResult } from './gate-text.js';
 import { jsonFlag } from './jobs-get.js';
 import { stdout } from './output.js';
-import { commentsOf, reviewHere, roundsOf } from './review-place.js';
+import { commentsOf, reviewHere, roundsOf, whichRead } from './review-place.js';
 import { reviewTable, reviewText, shownComment, shownReview } from './review-text.js';
 import { urlFlag, withClient } from './server-access.js';
 import { printDiff } from './task-diff.js';
 import { taskHere } from './task-place.js';
 
-const whichRead =
-  "ID is a review's or a task's; in a task's worktree, that task is meant: its open review, or else its last.";
-
 export const reviewShowCommand = command({
   positionals: ['[ID]'],
   flags: { json: jsonFlag, url: urlFlag },
-  about: `${whichRead} With --json: {"review", "comments"}.`,
+  about: `${whichRead} With --json: {"review", "comments", "gate_results"}.`,
   run: ({ url, json }, [named]) =>
     withClient(url, async (client) => {
       const review = shownReview(await reviewHere(client, named, { closed: true }));
       const comments = (await commentsOf(client, review.id)).map(shownComment);
-      stdout.line(json ? JSON.stringify({ review, comments }) : reviewText(review, comments, stdout));
+      const facts = { review, comments, gate_results: await resultsIfAllowed(client, review.id) };
+      stdout.line(json ? JSON.stringify(facts) : reviewText(facts, stdout));
       return exitCodes.ok;
     }),
 });
+
+/** Null for an agent that lacks `gates.read`. */
+async function resultsIfAllowed(client: MusterClient, id: string): Promise<readonly ShownResult[] | null> {
+  try {
+    return await resultsOf(client, id);
+  } catch (error) {
+    if (errorFactsOf(error).word !== 'forbidden') throw error;
+    return null;
+  }
+}
 
 export const reviewListCommand = command({
   positionals: ['[ID]'],

@@ -1,4 +1,5 @@
 import { type Review, type ReviewComment, ReviewCommentSchema, ReviewSchema } from '../client/index.js';
+import { lastRound, resultLines, type ShownResult } from './gate-text.js';
 import { restShape } from './job-json.js';
 import { alignColumns, type Output, printable, type Style } from './output.js';
 
@@ -38,8 +39,22 @@ export function shownComment(comment: ReviewComment | undefined): ShownComment {
   return restShape(ReviewCommentSchema, comment) as unknown as ShownComment;
 }
 
+/** What a human can do where gates have failed too often. */
+export const escalatedHint = [
+  'A gate has failed as often as it may, so that a human decides: muster review approve, muster review request-changes,',
+  'or, to let all gates run again, muster gate rerun.',
+].join('\n');
+
+/** What is known of a review. */
+export interface ReviewFacts {
+  readonly review: ShownReview;
+  readonly comments: readonly ShownComment[];
+  /** What its gates have come to; null for who may not read that. */
+  readonly gate_results: readonly ShownResult[] | null;
+}
+
 /** All there is to know of a review, a line a field, and what was said. */
-export function reviewText(review: ShownReview, comments: readonly ShownComment[], output: Output): string {
+export function reviewText({ review, comments, gate_results: results }: ReviewFacts, output: Output): string {
   const { style } = output;
   const rows: [string, string | null][] = [
     ['id', review.id],
@@ -49,6 +64,8 @@ export function reviewText(review: ShownReview, comments: readonly ShownComment[
     ['head_commit', review.head_commit],
     ['head_tree', review.head_tree],
     ['submitted_at', review.submitted_at],
+    ['gates', gatesText(results, output)],
+    ['gates_completed_at', results?.length === 0 ? null : review.gates_completed_at],
     ['agent_completed_at', review.agent_completed_at],
     ['human_completed_at', review.human_completed_at],
     ['summary', review.summary === null ? null : printable(review.summary)],
@@ -57,7 +74,14 @@ export function reviewText(review: ShownReview, comments: readonly ShownComment[
   const lines = rows.flatMap(([name, value]) =>
     value === null ? [] : [style.dim(name.padEnd(width)) + indented(value, width)],
   );
-  return [...lines, ...comments.flatMap((comment) => ['', commentText(comment, output)])].join('\n');
+  const hint = review.status === 'GatesEscalated' ? ['', escalatedHint] : [];
+  return [...lines, ...comments.flatMap((comment) => ['', commentText(comment, output)]), ...hint].join('\n');
+}
+
+/** A line for each gate, as it was run last; null where there are none. */
+function gatesText(results: readonly ShownResult[] | null, output: Output): string | null {
+  if (results === null) return 'may not be read with this token';
+  return resultLines(lastRound(results), output).join('\n') || null;
 }
 
 /** Where a comment is and what it says. */

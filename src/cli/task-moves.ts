@@ -73,7 +73,10 @@ export const taskSubmitCommand = command({
     json: jsonFlag,
     url: urlFlag,
   },
-  about: "Commits all that is in its work tree, and opens a review. In a task's worktree, that task is meant.",
+  about: [
+    "Commits all that is in its work tree, and opens a review; its gates run, where it has any: muster gate watch. In a task's",
+    'worktree, that task is meant.',
+  ].join('\n'),
   run: ({ url, json, message, allowEmpty }, [named]) =>
     withClient(url, async (client) => {
       const { task } = await client.tasks.submitTask({
@@ -82,9 +85,16 @@ export const taskSubmitCommand = command({
         ...(allowEmpty && { allowEmpty }),
       });
       printMoved(task, json);
+      if (!json) await sayGates(client, task?.id ?? '');
       return exitCodes.ok;
     }),
 });
+
+/** Says which gates run now, where there are any. */
+async function sayGates(client: MusterClient, id: string): Promise<void> {
+  const gates = (await client.tasks.getTask({ id })).task?.gates ?? [];
+  if (gates.length > 0) stdout.line(`gates run: ${gates.map(({ name }) => name).join(', ')}; muster gate watch ${id}`);
+}
 
 export const taskForceCompleteCommand = moveCommand(
   'Whatever it waits for; an open review becomes Approved. Its children have to be done.',

@@ -9,6 +9,7 @@ import {
   TaskWithContextSchema,
 } from '../client/index.js';
 import { firstLine } from '../platform/text.js';
+import { gateLines, type ShownGate } from './gate-text.js';
 import { restShape } from './job-json.js';
 import { priorities } from './job-text.js';
 import { alignColumns, type Output, printable, type Style } from './output.js';
@@ -35,6 +36,7 @@ export interface ShownTask {
 export interface ShownTaskInContext {
   readonly task: ShownTask;
   readonly context: { readonly own: string | null; readonly parent: string | null; readonly milestone: string | null };
+  readonly gates: readonly ShownGate[];
   readonly vcs: { readonly ref_name: string; readonly worktree_path: string | null } | null;
   readonly learnings: Readonly<Record<'own' | 'parent' | 'milestone', readonly { readonly content: string }[]>>;
   readonly review: { readonly id: string; readonly status: string } | null;
@@ -68,7 +70,7 @@ export function shownProgress(progress: TaskProgress | undefined): ShownProgress
 
 /** All there is to know of a task, a line a field. */
 export function taskText(
-  { task, context, learnings, vcs, review, help_request: help }: ShownTaskInContext,
+  { task, context, learnings, gates, vcs, review, help_request: help }: ShownTaskInContext,
   { style }: Output,
 ): string {
   const rows: [string, string | undefined][] = [
@@ -83,6 +85,7 @@ export function taskText(
     ['learned', learnedText(learnings.own)],
     ['learned on its parent', learnedText(learnings.parent)],
     ['learned on its milestone', learnedText(learnings.milestone)],
+    ['gates', gateLines(gates).join('\n') || undefined],
     ['repo_id', task.repo_id],
     ['parent_id', textOf(task.parent_id)],
     ['blocked_by', task.blocked_by.join('\n') || undefined],

@@ -7,6 +7,7 @@
 export { createMusterClient, defaultUrl, type MusterClient, type MusterClientOptions } from './client.js';
 export { type ErrorFacts, errorFactsOf } from './error-facts.js';
 export { followJob, isFinal } from './follow.js';
+export { followGates, type GateNews } from './follow-gates.js';
 export { idempotencyKey } from './idempotency-key.js';
 export { type EventFilter, followEvents, type FollowEventsOptions, headOf } from './follow-events.js';
 export type { WorkerEvent, WorkerLog } from './held-job.js';

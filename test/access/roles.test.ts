@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { ClientHttp2Session } from 'node:http2';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -13,6 +14,7 @@ import { createGatesClient } from '../support/gates-client.js';
 import { useGitRepos, writeFiles } from '../support/git-repos.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
+import { openSession } from '../support/wire/raw-grpc.js';
 import { bearer, makeToken, type TestToken } from './support/tokens.js';
 import { ways } from './support/ways.js';
 
@@ -187,7 +189,12 @@ function isLetIn(method: DescMethod, who: string): boolean {
 }
 
 /** What becomes of a call in each way that it can be made. */
-async function outcomesOf(method: DescMethod, who: string, input: Plain): Promise<Record<string, string>> {
+async function outcomesOf(
+  method: DescMethod,
+  who: string,
+  input: Plain,
+  session: ClientHttp2Session,
+): Promise<Record<string, string>> {
   const outcomes: Record<string, string> = {};
   for (const [way, call] of Object.entries(ways)) {
     const outcome = await call({
@@ -196,6 +203,7 @@ async function outcomesOf(method: DescMethod, who: string, input: Plain): Promis
       routes: routes.filter(({ rpc }) => rpc.path === `/${method.parent.typeName}/${method.name}`),
       input,
       headers: { ...headersOf.get(who), ...(endless.includes(method.name) && aMoment) },
+      session,
     });
     if (outcome !== undefined) outcomes[way] = outcome;
   }
@@ -225,9 +233,10 @@ test('the table has every RPC, and says of each that changes something what woul
 describe.each([...Object.keys(strangers), ...Object.keys(holders)])('%s', (who) => {
   test('hears in every way what is refused, and changes nothing by asking', async () => {
     const before = await fingerprint();
+    const session = openSession(app.current.url);
     const word = who in strangers ? 'unauthorized 401' : 'forbidden 403';
     for (const method of methods.filter((each) => !isLetIn(each, who))) {
-      const outcomes = await outcomesOf(method, who, effective[method.name] ?? ending[method.name] ?? {});
+      const outcomes = await outcomesOf(method, who, effective[method.name] ?? ending[method.name] ?? {}, session);
       expect(Object.keys(outcomes).length, nameOf(method)).toBeGreaterThan(2);
       const refused = Object.fromEntries(Object.keys(outcomes).map((way) => [way, word]));
       expect({ method: nameOf(method), ...outcomes }).toEqual({ method: nameOf(method), ...refused });
@@ -236,9 +245,10 @@ describe.each([...Object.keys(strangers), ...Object.keys(holders)])('%s', (who) 
   });
 
   test('is let in to all the rest, in every way', async () => {
+    const session = openSession(app.current.url);
     for (const method of methods.filter((each) => isLetIn(each, who))) {
       // Without a valid input nothing comes of it but an answer that is no refusal.
-      const outcomes = await outcomesOf(method, who, ending[method.name] ?? {});
+      const outcomes = await outcomesOf(method, who, ending[method.name] ?? {}, session);
       const refused = Object.entries(outcomes).filter(([, outcome]) => / 40[13]$/.test(outcome));
       expect({ method: nameOf(method), refused }).toEqual({ method: nameOf(method), refused: [] });
     }

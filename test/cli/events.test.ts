@@ -7,14 +7,16 @@ import { openRelay } from '../support/relay.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { startTestApps } from '../support/two-apps.js';
 import { until } from '../support/until.js';
-import { type Ended, runMuster, type Running, startMuster } from './support/muster.js';
+import { type Ended, type Running, startMuster } from './support/muster.js';
+import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
+const inOneProcess = useOneProcess();
 const app = sharedTestApp();
 const rest = () => createJobsClient(app.current.url);
 
 function tail(...args: readonly string[]): Promise<Ended> {
-  return runMuster(['events', 'tail', ...args], { env: { MUSTER_URL: app.current.url } });
+  return inOneProcess(['events', 'tail', ...args], { env: { MUSTER_URL: app.current.url } });
 }
 
 function fine({ code, stdout, stderr }: Ended): string {
@@ -317,7 +319,7 @@ test.each([[[]], [['--follow']], [['--after', '0']], [['--after', '0', '--follow
 
 test('what the command line does has source Cli', async () => {
   const env = { MUSTER_URL: app.current.url };
-  const id = fine(await runMuster(['jobs', 'submit', 'cli'], { env }));
+  const id = fine(await inOneProcess(['jobs', 'submit', 'cli'], { env }));
   const working = startMuster(['work', '--kind', 'cli', '--exec', 'true'], { env });
   await until('the job is done', async () => (await rest().get(id)).status === 'done');
   working.kill('SIGINT');

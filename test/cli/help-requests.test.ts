@@ -5,9 +5,11 @@ import { createHelpClient, type HelpClient } from '../support/help-client.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { createTasksClient, registerRepo, type TasksClient } from '../support/tasks-client.js';
 import { until } from '../support/until.js';
-import { runMuster, startMuster } from './support/muster.js';
+import { startMuster } from './support/muster.js';
+import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
+const inOneProcess = useOneProcess();
 const repos = useGitRepos();
 const app = sharedTestApp();
 let tasks: TasksClient;
@@ -25,7 +27,7 @@ async function setUp() {
   const { id } = await tasks.create({ repo_id });
   await tasks.start(id);
   const cwd = (await tasks.get(id)).vcs?.worktree_path ?? '';
-  const run = (...args: readonly string[]) => runMuster(['help-requests', ...args], { env, cwd });
+  const run = (...args: readonly string[]) => inOneProcess(['help-requests', ...args], { env, cwd });
   const start = (...args: readonly string[]) => startMuster(['help-requests', ...args], { env, cwd });
   const said = async (...args: readonly string[]): Promise<string> => {
     const { code, stdout, stderr } = await run(...args);

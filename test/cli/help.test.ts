@@ -3,9 +3,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { serverSettings } from '../../src/settings.js';
 import { useBuiltServer } from '../support/built-server.js';
 import { type Ended, runMuster } from './support/muster.js';
-import { runMany } from './support/run-many.js';
+import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
+const inOneProcess = useOneProcess();
 
 const commands = [
   'serve',
@@ -33,6 +34,14 @@ const commands = [
   'task set-status',
   'task force-complete',
   'task delete',
+  'gate add',
+  'gate list',
+  'gate effective',
+  'gate set',
+  'gate remove',
+  'gate results',
+  'gate rerun',
+  'gate watch',
   'help-requests ask',
   'help-requests list',
   'help-requests show',
@@ -61,7 +70,7 @@ const commands = [
 ];
 
 test.each([[['--help']], [['-h']], [['help']]])('muster %j lists every command and every setting', async (args) => {
-  const { code, stdout, stderr } = await runMuster(args);
+  const { code, stdout, stderr } = await inOneProcess(args);
   expect([code, stderr]).toEqual([0, '']);
   for (const command of commands) expect(stdout).toMatch(new RegExp(`^  ${command} +\\w`, 'm'));
   const oneLine = stdout.replaceAll(/\s+/g, ' ');
@@ -74,7 +83,7 @@ test.each([[['--help']], [['-h']], [['help']]])('muster %j lists every command a
 describe('muster COMMAND --help says how it is used', () => {
   let said: readonly Ended[] = [];
   beforeAll(async () => {
-    said = await runMany(commands.map((command) => [...command.split(' '), '--help']));
+    said = await Promise.all(commands.map((command) => inOneProcess([...command.split(' '), '--help'])));
   });
   test.each(commands.map((command, index) => [command, index] as const))('%s', (command, index) => {
     expect(said[index]).toMatchObject({ code: 0, stderr: '' });
@@ -85,12 +94,12 @@ describe('muster COMMAND --help says how it is used', () => {
 
 test.each(['serve', 'jobs submit'])('muster help %s says the same as --help after it', async (command) => {
   const words = command.split(' ');
-  const [own, asked] = await Promise.all([runMuster([...words, '--help']), runMuster(['help', ...words])]);
+  const [own, asked] = await Promise.all([inOneProcess([...words, '--help']), inOneProcess(['help', ...words])]);
   expect(asked).toEqual(own);
 });
 
 test('muster help jobs lists the commands under it', async () => {
-  const [asked, own] = await Promise.all([runMuster(['help', 'jobs']), runMuster(['jobs', '--help'])]);
+  const [asked, own] = await Promise.all([inOneProcess(['help', 'jobs']), inOneProcess(['jobs', '--help'])]);
   expect([asked.code, own.code]).toEqual([0, 0]);
   expect(own.stdout).toBe(asked.stdout);
   for (const command of commands.filter((name) => name.startsWith('jobs '))) expect(own.stdout).toContain(command);
@@ -148,6 +157,15 @@ describe('a command line that makes no sense ends with 2 and names what is wrong
     ['events tail --after 1 --limit 1', '--after and --limit cannot both be given', 'events tail'],
     ['events tail --source cli', "--source: 'cli' is none of Rest, Rpc, Mcp, Relay, Cli, System", 'events tail'],
     ['events tail --job a --job b', '--job may be given only once', 'events tail'],
+    ['gate add', 'NAME is missing', 'gate add'],
+    ['gate add a', '--command COMMAND is required', 'gate add'],
+    ['gate add a --command b --timeout soon', "--timeout: 'soon' is no number of seconds such as 300", 'gate add'],
+    ['gate add a --command b --timeout 1500ms', "--timeout: '1500ms' is no whole number of seconds", 'gate add'],
+    ['gate add a --command b --max-retries 101', "--max-retries: '101' is no whole number from 0 to 100", 'gate add'],
+    ['gate add a --command b --repo c --task d', '--repo and --task cannot both be given', 'gate add'],
+    ['gate set a', 'nothing is to be changed; give a flag that says what', 'gate set'],
+    ['gate list', 'which repository? Name it with --repo, or go to it', 'gate list'],
+    ['gate watch', 'which task? Name its id, or go to its worktree', 'gate watch'],
     ['jobs submit', 'KIND is missing', 'jobs submit'],
     ['jobs submit a --payload {', "--payload: '{' is no JSON: ", 'jobs submit'],
     ['jobs submit a --payload 1 --payload-file -', '--payload and --payload-file cannot both be given', 'jobs submit'],
@@ -165,7 +183,7 @@ describe('a command line that makes no sense ends with 2 and names what is wrong
   ];
   let said: readonly Ended[] = [];
   beforeAll(async () => {
-    said = await runMany(cases.map(([line]) => line.split(' ')));
+    said = await Promise.all(cases.map(([line]) => inOneProcess(line.split(' '))));
   });
   test.each(cases.map((each, index) => [each[0], index, ...each.slice(1)] as const))(
     'muster %s',
@@ -178,12 +196,12 @@ describe('a command line that makes no sense ends with 2 and names what is wrong
   );
 
   test('and the process ends with it', async () => {
-    const { code, stderr } = await runMuster(['nonsense']);
+    const { code, stderr } = await inOneProcess(['nonsense']);
     expect([code, stderr]).toEqual([2, expect.stringContaining("there is no command 'nonsense'")]);
   });
 
   test('a value from the environment is named by its variable', async () => {
-    const { code, stderr } = await runMuster(['jobs', 'list'], { env: { MUSTER_URL: 'nowhere' } });
+    const { code, stderr } = await inOneProcess(['jobs', 'list'], { env: { MUSTER_URL: 'nowhere' } });
     expect([code, stderr]).toEqual([2, expect.stringContaining("url: 'nowhere' is no URL")]);
     const serve = await runMuster([], { env: { MUSTER_LOG_LEVEL: 'loud' } });
     expect([serve.code, serve.stderr]).toEqual([2, expect.stringContaining("MUSTER_LOG_LEVEL: 'loud' is none of")]);

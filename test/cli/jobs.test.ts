@@ -8,13 +8,18 @@ import { startTestApp } from '../support/app.js';
 import { createTestDatabase } from '../support/database.js';
 import { until } from '../support/until.js';
 import { type Ended, type RunOptions, runMuster, startMuster } from './support/muster.js';
+import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
+const inOneProcess = useOneProcess();
 const app = sharedTestApp();
 const rest = () => createJobsClient(app.current.url);
 
-function jobs(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
-  return runMuster(['jobs', ...args], { ...options, env: { MUSTER_URL: app.current.url, ...options.env } });
+function jobs(args: readonly string[], { stdin, ...options }: RunOptions = {}): Promise<Ended> {
+  const env = { MUSTER_URL: app.current.url, ...options.env };
+  return stdin === undefined
+    ? inOneProcess(['jobs', ...args], { ...options, env })
+    : runMuster(['jobs', ...args], { ...options, env, stdin });
 }
 
 function fine({ code, stdout, stderr }: Ended): string {

@@ -4,9 +4,10 @@ import { useGitRepos } from '../support/git-repos.js';
 import { createLearningsClient } from '../support/learnings-client.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { createTasksClient, registerRepo } from '../support/tasks-client.js';
-import { runMuster } from './support/muster.js';
+import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
+const inOneProcess = useOneProcess();
 const repos = useGitRepos();
 const app = sharedTestApp();
 
@@ -19,7 +20,7 @@ test('muster learnings adds and lists, in the worktree of the task', async () =>
   await tasks.start(id);
   const cwd = (await tasks.get(id)).vcs?.worktree_path ?? '';
   const said = async (...args: readonly string[]): Promise<string> => {
-    const { code, stdout, stderr } = await runMuster(['learnings', ...args], { env: { MUSTER_URL: url }, cwd });
+    const { code, stdout, stderr } = await inOneProcess(['learnings', ...args], { env: { MUSTER_URL: url }, cwd });
     expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: '' });
     return stdout.trimEnd();
   };

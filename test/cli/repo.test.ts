@@ -6,9 +6,10 @@ import { useBuiltServer } from '../support/built-server.js';
 import { useGitRepos } from '../support/git-repos.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
-import { runMuster } from './support/muster.js';
+import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
+const inOneProcess = useOneProcess();
 const app = sharedTestApp();
 const repos = useGitRepos();
 
@@ -16,7 +17,7 @@ describe('muster repo', () => {
   test('register, show, list and unregister, for people and as JSON', async () => {
     const { url } = app.current;
     const env = { MUSTER_URL: url };
-    const run = (...args: string[]) => runMuster(['repo', ...args], { env });
+    const run = (...args: string[]) => inOneProcess(['repo', ...args], { env });
     expect(await run('list')).toMatchObject({
       code: 0,
       stdout: 'There are no repositories; see muster help repo register.\n',

@@ -4,9 +4,10 @@ import { useGitRepos, writeFiles } from '../support/git-repos.js';
 import { createReviewsClient, type ReviewsClient } from '../support/reviews-client.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { registerRepo } from '../support/tasks-client.js';
-import { runMuster } from './support/muster.js';
+import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
+const inOneProcess = useOneProcess();
 const repos = useGitRepos();
 const app = sharedTestApp();
 let reviews: ReviewsClient;
@@ -23,7 +24,7 @@ async function setUp() {
   await reviews.tasks.start(id);
   const worktree = (await reviews.tasks.get(id)).vcs?.worktree_path ?? '';
   const env = { MUSTER_URL: app.current.url };
-  const muster = (args: readonly string[], cwd = worktree) => runMuster(args, { env, cwd });
+  const muster = (args: readonly string[], cwd = worktree) => inOneProcess(args, { env, cwd });
   const said = async (args: readonly string[], cwd = worktree): Promise<string> => {
     const { code, stdout, stderr } = await muster(args, cwd);
     expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: '' });
@@ -88,6 +89,7 @@ describe('muster review', () => {
     expect(JSON.parse(await said(['review', 'show', first, '--json']))).toEqual({
       review: await reviews.get(first),
       comments: await reviews.comments(first),
+      gate_results: [],
     });
     expect(await said(['review', 'show', first])).toContain(
       `\n\na.txt:1-2 (left) ${comment?.id} Human resolved\n  Why?`,

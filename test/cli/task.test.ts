@@ -4,9 +4,10 @@ import { useBuiltServer } from '../support/built-server.js';
 import { useGitRepos, writeFiles } from '../support/git-repos.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { createTasksClient, registerRepo, type TasksClient } from '../support/tasks-client.js';
-import { runMuster } from './support/muster.js';
+import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
+const inOneProcess = useOneProcess();
 const repos = useGitRepos();
 const app = sharedTestApp();
 let tasks: TasksClient;
@@ -20,7 +21,7 @@ async function setUp() {
   const root = repos.repo();
   const repoId = await registerRepo(app.current.url, root);
   const env = { MUSTER_URL: app.current.url };
-  const task = (args: readonly string[], cwd = root) => runMuster(['task', ...args], { env, cwd });
+  const task = (args: readonly string[], cwd = root) => inOneProcess(['task', ...args], { env, cwd });
   const said = async (args: readonly string[], cwd = root): Promise<string> => {
     const { code, stdout, stderr } = await task(args, cwd);
     expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: '' });

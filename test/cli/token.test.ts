@@ -1,55 +1,57 @@
-import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startTestApp } from '../support/app.js';
 import { makeTempDir, useBuiltServer } from '../support/built-server.js';
+import { layCluster } from '../support/cluster.js';
 import { createTestDatabase } from '../support/database.js';
 import { rest } from '../support/rest.js';
 import { runMuster } from './support/muster.js';
+import { useOneProcess } from './support/one-process.js';
 
 const startServer = useBuiltServer();
+const inOneProcess = useOneProcess();
 const secretLine = /^mst_[\w-]{43}\n$/;
 
 describe('muster token', () => {
   test('create, list and revoke, for people and as JSON', async () => {
     const app = await startTestApp();
     const env = { MUSTER_URL: app.url };
-    const none = await runMuster(['token', 'list'], { env });
+    const none = await inOneProcess(['token', 'list'], { env });
     expect(none).toMatchObject({ code: 0, stdout: 'There are no tokens; whoever uses this machine is let in.\n' });
 
-    const made = await runMuster(['token', 'create', '--role', 'human', '--name', 'me'], { env });
+    const made = await inOneProcess(['token', 'create', '--role', 'human', '--name', 'me'], { env });
     expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(secretLine) as string });
     expect(made.stderr).toMatch(/^tok_\w+ is a human's token\. Its secret is shown this once:\n$/);
     const own = { ...env, MUSTER_TOKEN: made.stdout.trim() };
     // Without the token it is an error that says what to do.
-    expect(await runMuster(['token', 'list'], { env })).toMatchObject({
+    expect(await inOneProcess(['token', 'list'], { env })).toMatchObject({
       code: 1,
       stderr: 'muster: unauthorized: Send a token, as in Authorization: Bearer ...\n',
     });
 
     const args = ['--role', 'agent', '--name', 'builder', '--capability', 'jobs.work', '--expires', '30d', '--json'];
-    const agent = await runMuster(['token', 'create', ...args], { env: own });
+    const agent = await inOneProcess(['token', 'create', ...args], { env: own });
     const { id, secret, ...shown } = JSON.parse(agent.stdout) as Record<string, string>;
     expect(shown).toMatchObject({ role: 'agent', name: 'builder', capabilities: ['jobs.work'], task_id: null });
     expect(Date.parse(shown['expires_at'] ?? '') - Date.parse(shown['created_at'] ?? '')).toBeGreaterThan(
       29 * 86_400_000,
     );
 
-    const table = (await runMuster(['token', 'list'], { env: own })).stdout.split('\n');
+    const table = (await inOneProcess(['token', 'list'], { env: own })).stdout.split('\n');
     expect(table[0]).toMatch(/^ID +ROLE +NAME +CREATED +EXPIRES +STATE +CAPABILITIES$/);
     expect(table[1]).toMatch(new RegExp(`^${id} +agent +builder +\\S+Z +\\S+Z +valid +jobs\\.work$`));
     expect(table[2]).toMatch(/^tok_\w+ +human +me +\S+Z +never +valid$/);
-    const listed = await runMuster(['token', 'list', '--json'], { env: own });
+    const listed = await inOneProcess(['token', 'list', '--json'], { env: own });
     expect(listed.stdout).not.toContain(secret ?? 'mst_');
     expect(JSON.parse(listed.stdout)).toEqual(
       (await rest(app.url, 'GET', '/api/tokens', undefined, { authorization: `Bearer ${own.MUSTER_TOKEN}` })).json,
     );
 
-    expect(await runMuster(['token', 'revoke', id ?? ''], { env: own })).toEqual({
+    expect(await inOneProcess(['token', 'revoke', id ?? ''], { env: own })).toEqual({
       code: 0,
       stdout: `${id} is revoked\n`,
       stderr: '',
     });
-    const refused = await runMuster(['jobs', 'list'], { env: { ...env, MUSTER_TOKEN: secret ?? '' } });
+    const refused = await inOneProcess(['jobs', 'list'], { env: { ...env, MUSTER_TOKEN: secret ?? '' } });
     expect(refused).toMatchObject({ code: 1, stderr: 'muster: unauthorized: The token has been revoked.\n' });
   });
 
@@ -59,7 +61,7 @@ describe('muster token', () => {
     [['--role', 'human'], '--name NAME is required'],
     [['--role', 'human', '--name', 'x', '--expires', 'soon'], "--expires: 'soon' is no duration"],
   ])('create %j makes no sense', async (args, message) => {
-    const { code, stderr } = await runMuster(['token', 'create', ...args]);
+    const { code, stderr } = await inOneProcess(['token', 'create', ...args]);
     expect(code).toBe(2);
     expect(stderr).toContain(message);
   });
@@ -101,7 +103,8 @@ describe('--direct makes a token without a server', () => {
   });
 
   test('in the embedded database, unless a server runs on it', async () => {
-    const dataDir = path.join(await makeTempDir(), 'data');
+    const dataDir = await makeTempDir();
+    layCluster(dataDir);
     const server = startServer({ dataDir });
     const url = await server.ready();
     const args = ['token', 'create', '--direct', '--role', 'human', '--name', 'me', '--data-dir', dataDir];

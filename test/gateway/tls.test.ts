@@ -1,14 +1,16 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { createClient, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { EventService } from '../../gen/muster/v1/events_pb.js';
 import { JobService } from '../../gen/muster/v1/jobs_pb.js';
 import type { TlsFiles } from '../../src/platform/http/tls.js';
-import { startTestApp, type TestApp } from '../support/app.js';
+import { launchTestApp, startTestApp, type TestApp } from '../support/app.js';
 import { makeTempDir } from '../support/built-server.js';
 import { createAuthority, writeCertificate } from '../support/certificates.js';
 import { connectRaw, rawRequest } from '../support/raw-http.js';
@@ -21,10 +23,15 @@ import { exchange } from '../support/wire/raw-grpc.js';
 
 const authority = createAuthority();
 const { ca } = authority;
+const first = authority.issue('first');
 
-async function startTlsApp(flags: Readonly<Record<string, string>> = {}): Promise<TestApp & { files: TlsFiles }> {
-  const files = await writeCertificate(await makeTempDir(), authority.issue('first'));
-  const app = await startTestApp({
+interface TlsApp extends TestApp {
+  readonly files: TlsFiles;
+}
+
+async function launchTlsApp(dir: string, flags: Readonly<Record<string, string>> = {}): Promise<TlsApp> {
+  const files = await writeCertificate(dir, first);
+  const app = await launchTestApp({
     flags: { 'tls-cert': files.cert, 'tls-key': files.key, ...flags },
     logLevel: 'debug',
   });
@@ -32,10 +39,39 @@ async function startTlsApp(flags: Readonly<Record<string, string>> = {}): Promis
   return { ...app, files };
 }
 
+/** For a test that changes its certificate, stops it, or reads what it logs. */
+async function startTlsApp(flags?: Readonly<Record<string, string>>): Promise<TlsApp> {
+  const app = await launchTlsApp(await makeTempDir(), flags);
+  onTestFinished(() => app.stop());
+  return app;
+}
+
+/** One for all tests of a `describe` or of this file. */
+function sharedTlsApp(flags?: Readonly<Record<string, string>>): { readonly current: TlsApp } {
+  let app: TlsApp | undefined;
+  let dir = '';
+  beforeAll(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'muster-test-'));
+    app = await launchTlsApp(dir, flags);
+  });
+  afterAll(async () => {
+    await app?.stop();
+    await rm(dir, { recursive: true });
+  });
+  return {
+    get current() {
+      if (app === undefined) throw new Error('the server has not been started yet');
+      return app;
+    },
+  };
+}
+
+const shared = sharedTlsApp();
+
 // That nobody needs a token shows that the peer's address is known.
 describe('every way in', () => {
   test('REST over HTTP/1.1 and HTTP/2', async () => {
-    const { url } = await startTlsApp();
+    const { url } = shared.current;
     const caller = openTlsCaller(url, ca);
     const created = await caller.call('POST', '/v1/jobs', { kind: 'build' });
     expect(created.status).toBe(201);
@@ -53,7 +89,7 @@ describe('every way in', () => {
     ['Connect', (baseUrl) => createConnectTransport({ baseUrl, httpVersion: '1.1', nodeOptions: { ca } })],
     ['Connect, HTTP/2', (baseUrl) => createConnectTransport({ baseUrl, httpVersion: '2', nodeOptions: { ca } })],
   ])('%s, unary and streams', async (_name, transportTo) => {
-    const { url } = await startTlsApp();
+    const { url } = shared.current;
     const transport = transportTo(url);
     const jobs = createClient(JobService, transport);
     const { id } = await jobs.createJob({ kind: 'build' });
@@ -67,7 +103,7 @@ describe('every way in', () => {
   });
 
   test('@grpc/grpc-js', async () => {
-    const { url } = await startTlsApp();
+    const { url } = shared.current;
     const client = new grpc.Client(new URL(url).host, grpc.credentials.createSsl(Buffer.from(ca)));
     onTestFinished(() => client.close());
     const { path, requestSerialize, responseDeserialize } = methodOf('CreateJob');
@@ -80,7 +116,7 @@ describe('every way in', () => {
   });
 
   test.each(['connect', 'grpc', 'grpcweb'])('buf curl, %s', async (protocol) => {
-    const { url, files } = await startTlsApp();
+    const { url, files } = shared.current;
     await writeFile(`${files.cert}.ca`, ca);
     const { code, stderr } = await runBuf(
       [
@@ -93,7 +129,7 @@ describe('every way in', () => {
   });
 
   test('server-sent events and WebSockets', async () => {
-    const { url } = await startTlsApp();
+    const { url } = shared.current;
     await openTlsCaller(url, ca).call('POST', '/v1/jobs', { kind: 'build' });
     const socket = await handshake(url, { ca });
     let text = '';
@@ -114,12 +150,12 @@ describe('the handshake', () => {
     [['http/1.1'], 'http/1.1'],
     [[], false],
   ])('agrees on a protocol: %j', async (ALPNProtocols, agreed) => {
-    const { url } = await startTlsApp();
+    const { url } = shared.current;
     expect((await handshake(url, { ca, ALPNProtocols })).alpnProtocol).toBe(agreed);
   });
 
   test('of TLS 1.2 and 1.3, and nothing older', async () => {
-    const { url } = await startTlsApp();
+    const { url } = shared.current;
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       const socket = await handshake(url, { ca, minVersion: version, maxVersion: version });
       expect(socket.getProtocol()).toBe(version);
@@ -128,14 +164,17 @@ describe('the handshake', () => {
     await expect(old).rejects.toThrow(/protocol version/);
   });
 
-  test.each([
-    ['that does not begin', Buffer.alloc(0)],
-    ['of which half has come', Buffer.of(0x16, 0x03, 0x01, 0x02, 0x00, 0x01)],
-  ])('%s is given up', async (_name, bytes) => {
-    const { url } = await startTlsApp({ 'request-timeout': '300ms' });
-    const connection = await connectRaw(url);
-    connection.write(bytes);
-    await soon('the end', connection.closed());
+  describe('that goes no further', () => {
+    const impatient = sharedTlsApp({ 'request-timeout': '300ms' });
+    test.each([
+      ['that does not begin', Buffer.alloc(0)],
+      ['of which half has come', Buffer.of(0x16, 0x03, 0x01, 0x02, 0x00, 0x01)],
+    ])('%s is given up', async (_name, bytes) => {
+      const { url } = impatient.current;
+      const connection = await connectRaw(url);
+      connection.write(bytes);
+      await soon('the end', connection.closed());
+    });
   });
 
   test('that goes wrong is told to the log, and nobody else is the worse for it', async () => {
@@ -155,7 +194,7 @@ test.each([
   ['HTTP/2 with prior knowledge', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
   ['noise', '\0\0\0'],
 ])('plain HTTP is answered with 400 and closed: %s', async (_name, bytes) => {
-  const { url } = await startTlsApp();
+  const { url } = shared.current;
   const connection = await connectRaw(url);
   connection.write(bytes);
   const answer = await connection.answer();
@@ -171,7 +210,7 @@ test.each([
 });
 
 test('plain HTTP over TLS that is none is answered like anywhere', async () => {
-  const { url } = await startTlsApp();
+  const { url } = shared.current;
   const socket = await handshake(url, { ca });
   let text = '';
   socket.on('data', (chunk: Buffer) => (text += chunk.toString()));

@@ -5,7 +5,7 @@ import { CreateJobRequestSchema } from '../../gen/muster/v1/jobs_pb.js';
 import { connectRaw, type RawConnection, rawRequest } from '../support/raw-http.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
-import { until } from '../support/until.js';
+import { soon, until } from '../support/until.js';
 import { openWebSocket } from '../support/websocket.js';
 import { startWorker } from '../support/work-client.js';
 import { framed, openSession } from '../support/wire/raw-grpc.js';
@@ -27,38 +27,44 @@ function feed(send: () => void): void {
   onTestFinished(() => clearInterval(timer));
 }
 
+/** The cases of a test side by side, since each waits for the same time to pass. */
+async function atOnce<T>(cases: readonly T[], prove: (each: T) => Promise<void>): Promise<void> {
+  await Promise.all(cases.map(prove));
+}
+
+/** What is sent of a request over HTTP/1, and what is sent again and again. */
+const trickles: readonly (readonly [name: string, start: string, more: string])[] = [
+  ['a head', 'GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n', 'X: a\r\n'],
+  ['a request line', 'GET /', 'a'],
+  [
+    'a body of known length',
+    'POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{"kind":"',
+    'a',
+  ],
+  ['a body in chunks', 'POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\n \r\n'],
+  [
+    'a message of Connect',
+    `POST ${service}/CreateJob HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n`,
+    ' ',
+  ],
+  [
+    'a message of gRPC-Web',
+    `POST ${service}/CreateJob HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc-web\r\nContent-Length: 100000\r\n\r\n\0\0\x01\0\0`,
+    ' ',
+  ],
+];
+
 describe('HTTP/1', () => {
-  test.each<readonly [string, string, string]>([
-    ['a head', 'GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n', 'X: a\r\n'],
-    ['a request line', 'GET /', 'a'],
-    [
-      'a body of known length',
-      'POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{"kind":"',
-      'a',
-    ],
-    [
-      'a body in chunks',
-      'POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n',
-      '1\r\n \r\n',
-    ],
-    [
-      'a message of Connect',
-      `POST ${service}/CreateJob HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n`,
-      ' ',
-    ],
-    [
-      'a message of gRPC-Web',
-      `POST ${service}/CreateJob HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc-web\r\nContent-Length: 100000\r\n\r\n\0\0\x01\0\0`,
-      ' ',
-    ],
-  ])('%s that trickles gets 408', async (_name, start, more) => {
-    const connection = await connectRaw(app.current.url);
-    connection.write(start);
-    feed(() => connection.socket.writable && connection.write(more));
-    const answer = await connection.answer();
-    expect(answer).toMatchObject({ status: 408, headers: { connection: 'close' } });
-    expect(JSON.parse(answer.body)).toMatchObject({ error: 'deadline_exceeded' });
-    await connection.closed();
+  test('what trickles gets 408', async () => {
+    await atOnce(trickles, async ([name, start, more]) => {
+      const connection = await connectRaw(app.current.url);
+      connection.write(start);
+      feed(() => connection.socket.writable && connection.write(more));
+      const answer = await connection.answer();
+      expect(answer, name).toMatchObject({ status: 408, headers: { connection: 'close' } });
+      expect(JSON.parse(answer.body), name).toMatchObject({ error: 'deadline_exceeded' });
+      await connection.closed();
+    });
     await stillServes();
   });
 
@@ -106,27 +112,31 @@ function endOf(connection: RawHttp2, stream: number): Promise<Frame> {
 }
 
 describe('HTTP/2', () => {
-  test.each(halves)('half a request of %s is ended, however it trickles', async (_name, head, start, more) => {
-    const connection = await connectHttp2(app.current.url);
-    connection.send(frame(frames.headers, endHeaders, 1, head), frame(frames.data, 0, 1, start));
-    feed(() => connection.send(frame(frames.data, 0, 1, more)));
-    await endOf(connection, 1);
+  test('half a request is ended, however it trickles', async () => {
+    await atOnce(halves, async ([name, head, start, more]) => {
+      const connection = await connectHttp2(app.current.url);
+      connection.send(frame(frames.headers, endHeaders, 1, head), frame(frames.data, 0, 1, start));
+      feed(() => connection.send(frame(frames.data, 0, 1, more)));
+      await soon(`the end of ${name}`, endOf(connection, 1));
+    });
     await stillServes();
   });
 
   test('is told so where it can be', async () => {
-    const json = await openHalf(openSession(app.current.url), {
-      ':path': '/v1/jobs',
-      'content-type': 'application/json',
-      'x-correlation-id': 'late',
-    });
+    const [json, grpc] = await Promise.all([
+      openHalf(openSession(app.current.url), {
+        ':path': '/v1/jobs',
+        'content-type': 'application/json',
+        'x-correlation-id': 'late',
+      }),
+      openHalf(openSession(app.current.url), {
+        ':path': `${service}/CreateJob`,
+        'content-type': 'application/grpc',
+      }),
+    ]);
     expect(json.headers[':status']).toBe(408);
     expect(json.said).toContain('"error":"deadline_exceeded"');
     expect(json.headers['x-correlation-id']).toBe('late');
-    const grpc = await openHalf(openSession(app.current.url), {
-      ':path': `${service}/CreateJob`,
-      'content-type': 'application/grpc',
-    });
     expect(grpc.headers).toMatchObject({ ':status': 200, 'grpc-status': '4' });
   });
 
@@ -164,11 +174,11 @@ describe('HTTP/2', () => {
 
   test('a stream of work that does not begin is ended, one that has begun goes on', async () => {
     const worker = await startWorker(app.current.url, { kinds: ['late'], capacity: 1 });
-    for (let round = 0; round < 3; round++) {
+    await atOnce([1, 2, 3], async () => {
       const connection = await connectHttp2(app.current.url);
       connection.send(frame(frames.headers, endHeaders, 1, post(`${service}/Work`, 'application/grpc')));
       await endOf(connection, 1);
-    }
+    });
     await rest(app.current.url, 'POST', '/v1/jobs', { kind: 'late' });
     await worker.until('the job has come', ({ jobs }) => jobs[0]);
   });
@@ -197,7 +207,7 @@ test('a long poll may wait for longer than a request may take to come', async ()
   const answer = await rest(app.current.url, 'POST', '/v1/jobs/claim', {
     worker_id: 'w',
     kinds: ['none'],
-    wait_sec: 2,
+    wait_sec: 1,
   });
   expect(answer).toMatchObject({ status: 200, json: [] });
 });

@@ -1,7 +1,9 @@
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createDatabase, type Database, type Statement, timestampOf } from '../../src/platform/db/db.js';
 import { createLog } from '../../src/platform/log.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 
 async function setUp(): Promise<{ database: TestDatabase; db: Database }> {
   const database = await createTestDatabase();
@@ -36,7 +38,62 @@ function createBarrier(all: number): () => Promise<void> {
   };
 }
 
+/** A database of ours as it is seen through a relay, and what has been sent to it. */
+async function listenIn(database: TestDatabase): Promise<{ readonly db: Database; readonly sent: () => string }> {
+  const heard: Buffer[] = [];
+  const { searchParams, pathname } = new URL(database.url);
+  const relay = createServer((caller) => {
+    const server = connect(`${searchParams.get('host')}/.s.PGSQL.${searchParams.get('port')}`);
+    for (const socket of [caller, server]) socket.on('error', () => undefined);
+    caller.on('data', (chunk) => heard.push(chunk));
+    caller.pipe(server).pipe(caller);
+  });
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+  const at = {
+    host: '127.0.0.1',
+    port: (relay.address() as AddressInfo).port,
+    user: searchParams.get('user') ?? '',
+    database: pathname.slice(1),
+  };
+  const db = createDatabase(at, { poolSize: 1, log: createLog('silent'), ownSessions: true });
+  onTestFinished(async () => {
+    await db.close();
+    relay.close();
+  });
+  return { db, sent: () => Buffer.concat(heard).toString('latin1') };
+}
+
 describe('a transaction', () => {
+  test('sends together what is asked for together, and each statement sees what those before it have waited for', async () => {
+    const { database, db } = await setUp();
+    const { db: listened, sent } = await listenIn(database);
+    const lock: Statement = { name: 'lock', text: 'SELECT 1 FROM counters WHERE id = $1 FOR UPDATE' };
+    const waiting = await db.transaction(async (tx) => {
+      await tx.query(lock, [1]);
+      const both = listened.transaction((other) => Promise.all([other.query(lock, [1]), other.query(read, [1])]));
+      // The first cannot be answered yet.
+      await until('the second has been sent', () => sent().includes(read.text));
+      await tx.query(increment, [1]);
+      return { both };
+    });
+    expect(await waiting.both).toEqual([[{ '?column?': 1 }], [{ n: 1 }]]);
+  });
+
+  test('of which one of several statements fails is rolled back with all of them, for the reason of the first', async () => {
+    const { database, db } = await setUp();
+    const failing = db.transaction((tx) =>
+      Promise.all([
+        tx.query(increment, [1]),
+        tx.query({ name: 'bad', text: 'SELECT 1 / 0' }, []),
+        tx.query(increment, [2]),
+      ]),
+    );
+    await expect(failing).rejects.toMatchObject({ code: '22012' });
+    expect(await counters(database)).toEqual([0, 0]);
+    expect(await db.query(nothing, [])).toEqual([{ one: 1 }]);
+    expect(db.pool.total).toBe(1);
+  });
+
   test('tells of its commit when it has been committed, once, and before anybody else', async () => {
     const { database, db } = await setUp();
     const told: unknown[] = [];
@@ -58,6 +115,18 @@ describe('a transaction', () => {
     await expect(failing).rejects.toThrow('not today');
     expect(told).not.toContain('never');
     expect(await counters(database)).toEqual([1, 0]);
+  });
+
+  test('of which one of several steps goes on when it is over changes nothing more', async () => {
+    const { database, db } = await setUp();
+    let step: Promise<unknown> | undefined;
+    const failing = db.transaction((tx) => {
+      step = tx.query(increment, [1]).then(() => tx.query(increment, [2]));
+      return Promise.all([step, Promise.reject(new Error('on second thoughts'))]);
+    });
+    await expect(failing).rejects.toThrow('on second thoughts');
+    await expect(step).rejects.toThrow('increment: the transaction is over');
+    expect(await counters(database)).toEqual([0, 0]);
   });
 
   test('that goes on after a statement has failed is not taken for committed', async () => {

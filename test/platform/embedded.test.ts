@@ -14,10 +14,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AppError } from '../../src/errors.js';
 import { findBinaries } from '../../src/platform/db/embedded-binaries.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/platform/db/embedded.js';
+import { layCluster } from '../support/cluster.js';
 import { useChildren } from './support/children.js';
 import { copyPackage } from './support/package-copy.js';
 import { createRecordingLog } from './support/recording-log.js';
@@ -29,18 +30,6 @@ let temp = '';
 let dataDir = '';
 const running: EmbeddedPostgres[] = [];
 const helpers: ChildProcess[] = [];
-
-let template = '';
-beforeAll(async () => {
-  template = mkdtempSync(join(tmpdir(), 'muster-test-'));
-  await (await startEmbeddedPostgres({ dataDir: template, log })).stop();
-}, 60_000);
-afterAll(() => rmSync(template, { recursive: true, force: true }));
-
-/** As after an earlier run, for what is not about the first. */
-function haveCluster(): void {
-  execFileSync('cp', ['-a', join(template, 'postgres'), dataDir]);
-}
 
 beforeEach(() => {
   log = createRecordingLog();
@@ -160,7 +149,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   });
 
   it('stops with connections open and a statement under way', async () => {
-    haveCluster();
+    layCluster(dataDir);
     const postgres = await start();
     const client = new pg.Client(postgres.connection);
     client.on('error', () => undefined);
@@ -173,7 +162,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   });
 
   describe('after a crash', () => {
-    beforeEach(haveCluster);
+    beforeEach(() => layCluster(dataDir));
 
     it('ends the Postgres that a killed server left running', async () => {
       const child = spawnChild('postgres-child', { args: [dataDir] });
@@ -256,6 +245,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
     it('leaves the Postgres of another cluster alone, whatever the pid file says', async () => {
       const otherDir = join(temp, 'other');
       mkdirSync(otherDir);
+      layCluster(otherDir);
       const other = await start({ dataDir: otherDir });
       writeFileSync(pidFile(), readFileSync(pidFile(otherDir)));
       const postgres = await start();
@@ -304,6 +294,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
     });
 
     it('finishes a first start that ended before the database was made', async () => {
+      layCluster(dataDir);
       const postgres = await start();
       const client = new pg.Client({ ...postgres.connection, user: 'postgres', database: 'postgres' });
       await client.connect();
@@ -323,7 +314,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   });
 
   it('refuses the cluster of another version and touches nothing', async () => {
-    haveCluster();
+    layCluster(dataDir);
     writeFileSync(join(dataDir, 'postgres', 'PG_VERSION'), '17\n');
     const look = (): string => execFileSync('find', [dataDir, '-printf', '%p %m %U %s %T@\n'], { encoding: 'utf8' });
     const before = look();
@@ -334,6 +325,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   });
 
   it('quotes Postgres when it does not start, and starts once the reason is gone', async () => {
+    layCluster(dataDir);
     const { message } = await failure({ settings: { shared_buffers: 'plenty' } });
     expect(message).toContain('invalid value for parameter "shared_buffers": "plenty"');
     expect(log.lines).toContainEqual(expect.objectContaining({ level: 'error', event: 'postgres' }));
@@ -341,7 +333,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   });
 
   it('logs what Postgres says, FATAL as an error, and no rows', async () => {
-    haveCluster();
+    layCluster(dataDir);
     const postgres = await start();
     await query(postgres, 'create table single (word text primary key)');
     await query(postgres, `insert into single values ('secret')`);
@@ -367,7 +359,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   });
 
   it('outlives a Ctrl-C at the terminal until the server stops it', async () => {
-    haveCluster();
+    layCluster(dataDir);
     const child = spawnChild('postgres-child', { args: [dataDir] });
     const postmaster = Number((await child.said())['postmaster']);
     process.kill(-child.pid, 'SIGINT'); // the whole group, as a terminal does
@@ -390,6 +382,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
   it('puts the socket elsewhere when the path is too long for one, and removes it', async () => {
     const dir = join(temp, 'long'.repeat(50));
     mkdirSync(dir);
+    layCluster(dir);
     const child = spawnChild('postgres-child', { args: [dir] });
     const postmaster = Number((await child.said())['postmaster']);
     const left = readFileSync(pidFile(dir), 'utf8').split('\n')[4] ?? '';
@@ -409,6 +402,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
 
   describe.runIf(isRoot)('as root', () => {
     it('runs as another user, without any capability where that user may enter all directories', async () => {
+      layCluster(dataDir);
       chmodSync(temp, 0o755);
       chmodSync(dataDir, 0o711);
       await start();
@@ -435,6 +429,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
     });
 
     it('lets no other user in, not even the one that Postgres runs as', async () => {
+      layCluster(dataDir);
       chmodSync(temp, 0o755);
       chmodSync(dataDir, 0o711);
       const postgres = await start();
@@ -447,7 +442,7 @@ describe('startEmbeddedPostgres', { timeout: 60_000 }, () => {
     });
 
     it('takes back a cluster that was copied as root', async () => {
-      haveCluster();
+      layCluster(dataDir);
       execFileSync('chown', ['-R', '0:0', join(dataDir, 'postgres')]);
       expect(await query(await start(), 'select 1 as n')).toEqual({ n: 1 });
     });

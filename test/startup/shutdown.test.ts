@@ -9,6 +9,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { Health, HealthCheckResponse_ServingStatus } from '../../gen/grpc/health/v1/health_pb.js';
 import { JobStatus } from '../../gen/muster/v1/jobs_pb.js';
 import { makeTempDir, postgresOf, useBuiltServer } from '../support/built-server.js';
+import { layCluster } from '../support/cluster.js';
 import { createTestDatabase } from '../support/database.js';
 import { createJobsClient } from '../support/jobs-client.js';
 import { rest } from '../support/rest.js';
@@ -91,6 +92,7 @@ test('what does not end is cut after the grace time', async () => {
 
 test('a second signal ends it at once, and its Postgres with it', async () => {
   const dataDir = await makeTempDir();
+  layCluster(dataDir);
   const server = startServer({ dataDir, env: { MUSTER_SHUTDOWN_GRACE: '1h' } });
   const worker = await startWorker(await server.ready(), { kinds, capacity: 1 });
   server.kill('SIGTERM');
@@ -109,40 +111,43 @@ test('a signal during the start is not lost', async () => {
   expect(postgresOf(dataDir)).toBeUndefined();
 });
 
-describe('a database that does not answer does not keep it from ending', () => {
-  test('when a statement waits for a lock', async () => {
-    const { server, jobs, database } = await setUp({ MUSTER_SHUTDOWN_GRACE: '200ms' });
-    const other = new pg.Client({ connectionString: database.url });
-    onTestFinished(() => other.end());
-    await other.connect();
-    await other.query('BEGIN; LOCK TABLE jobs, jobs_ready, jobs_scheduled, jobs_claimed');
-    const stuck = jobs.submit({ kind: 'build' }).catch(() => 'cut');
-    await until('it waits', async () => {
-      const waiting = await database.query(`SELECT 1 FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO jobs%'`);
-      return waiting.length > 0;
-    });
-    server.kill('SIGTERM');
-    expect(await soon('the end', server.exit)).toEqual(clean);
-    expect(await stuck).toBe('cut');
-  });
-
-  test('when it has fallen silent', async () => {
-    const database = await createTestDatabase();
-    onTestFinished(() => database.drop());
-    const proxy = await startProxy(database.url);
-    const server = startServer({ databaseUrl: proxy.url, env: { MUSTER_SHUTDOWN_GRACE: '200ms' } });
-    const url = await server.ready();
-    await createJobsClient(url).submit({ kind: 'build' });
-    proxy.stall();
-    const ready = await rest(url, 'GET', '/readyz');
-    expect([ready.status, ready.json]).toEqual([503, { status: 'not_ready', reason: expect.any(String) as string }]);
-    const health = createClient(Health, createGrpcTransport({ baseUrl: url }));
-    expect((await health.check({})).status).toBe(HealthCheckResponse_ServingStatus.NOT_SERVING);
-    server.kill('SIGTERM');
-    expect(await soon('the end', server.exit)).toEqual(clean);
-  });
+// Side by side: each waits for as long as a database may take.
+test('a database that does not answer does not keep it from ending', async () => {
+  await Promise.all([endWhileStatementWaits(), endInSilence()]);
 });
+
+async function endWhileStatementWaits(): Promise<void> {
+  const { server, jobs, database } = await setUp({ MUSTER_SHUTDOWN_GRACE: '200ms' });
+  const other = new pg.Client({ connectionString: database.url });
+  onTestFinished(() => other.end());
+  await other.connect();
+  await other.query('BEGIN; LOCK TABLE jobs, jobs_ready, jobs_scheduled, jobs_claimed');
+  const stuck = jobs.submit({ kind: 'build' }).catch(() => 'cut');
+  await until('it waits', async () => {
+    const waiting = await database.query(`SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO jobs%'`);
+    return waiting.length > 0;
+  });
+  server.kill('SIGTERM');
+  expect(await soon('the end with a statement that waits', server.exit)).toEqual(clean);
+  expect(await stuck).toBe('cut');
+}
+
+async function endInSilence(): Promise<void> {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  const proxy = await startProxy(database.url);
+  const server = startServer({ databaseUrl: proxy.url, env: { MUSTER_SHUTDOWN_GRACE: '200ms' } });
+  const url = await server.ready();
+  await createJobsClient(url).submit({ kind: 'build' });
+  proxy.stall();
+  const health = createClient(Health, createGrpcTransport({ baseUrl: url }));
+  const [ready, { status }] = await Promise.all([rest(url, 'GET', '/readyz'), health.check({})]);
+  expect([ready.status, ready.json]).toEqual([503, { status: 'not_ready', reason: expect.any(String) as string }]);
+  expect(status).toBe(HealthCheckResponse_ServingStatus.NOT_SERVING);
+  server.kill('SIGTERM');
+  expect(await soon('the end in silence', server.exit)).toEqual(clean);
+}
 
 /** Stands between a server and the Postgres of a test, over TCP, and can stop passing things on. */
 async function startProxy(databaseUrl: string): Promise<{ readonly url: string; readonly stall: () => void }> {

@@ -868,7 +868,7 @@ export const GateStreamSchema: GenEnum<GateStream> = /*@__PURE__*/
  * tasks, one of a task for that and all below it; none can be switched off further down. A repository brings gates of its own in
  * `.muster/gates.toml` on its default branch, which is read at each submit.
  *
- * Agents need the capability `gates.read`, and only read. While a review is open, the gates that it has to pass do not change: `review_open`.
+ * Agents need the capability `gates.read`, and only read; which gates a task has to pass is told with the task as well. While a review is open, the gates that it has to pass do not change: `review_open`.
  *
  * @generated from service muster.v1.GateService
  */

@@ -42,7 +42,7 @@ export type Review = Message<"muster.v1.Review"> & {
   status: ReviewStatus;
 
   /**
-   * The commit that is looked at.
+   * The commit that is looked at; another one after an approval that was `stale`.
    *
    * @generated from field: string head_commit = 4;
    */
@@ -54,7 +54,7 @@ export type Review = Message<"muster.v1.Review"> & {
   submittedAt?: Timestamp | undefined;
 
   /**
-   * When each phase ended; null before that.
+   * When each phase ended; null before that. Without gates the first is when the review was opened.
    *
    * @generated from field: google.protobuf.Timestamp gates_completed_at = 6;
    */
@@ -95,7 +95,7 @@ export type Review = Message<"muster.v1.Review"> & {
   headTree?: string | undefined;
 
   /**
-   * What whoever requested changes has to say of the whole.
+   * What whoever requested changes has to say of the whole; of failed gates the end of what they have printed.
    *
    * @generated from field: optional string summary = 13;
    */
@@ -671,7 +671,7 @@ export enum ReviewStatus {
   GATES_PENDING = 1,
 
   /**
-   * A gate has failed as often as it may; a human decides.
+   * A gate has failed as often as it may; a human approves, requests changes, or lets the gates run again.
    *
    * @generated from enum value: REVIEW_STATUS_GATES_ESCALATED = 2;
    */
@@ -771,8 +771,9 @@ export const DiffSideSchema: GenEnum<DiffSide> = /*@__PURE__*/
   enumDesc(file_muster_v1_reviews, 2);
 
 /**
- * Reviews of what tasks were submitted with. SubmitTask opens one: first an agent looks at it, then a human, each of whom approves or
- * requests changes. What is reviewed is a commit, not a branch: an approval names the commit and the tree that were seen.
+ * Reviews of what tasks were submitted with. SubmitTask opens one: first the task's gates run, then an agent looks at it, then a human,
+ * each of whom approves or requests changes. What is reviewed is a commit, not a branch: an approval names the commit and the tree that
+ * were seen, and so does what a gate has found.
  *
  * Agents need the capability `reviews.agent`. They act in the agent's phase only, and never on a task that they have started or
  * submitted themselves or that their token is for: `forbidden`, with the rule in `details.rule`. What is for nobody in the present phase is
@@ -852,9 +853,10 @@ export const ReviewService: GenService<{
     output: typeof ResolveCommentResponseSchema;
   },
   /**
-   * Ends the present phase. After an agent comes a human (who may end the agent's phase as well); a human's approval makes the review
-   * Approved and the task Completed. `stale` when the branch has moved on since, or when `head_commit` is not the review's: nothing is
-   * changed then. `children_open` as in ForceCompleteTask.
+   * Ends the present phase. After an agent comes a human (who may end the agent's phase as well, and let pass what is GatesEscalated); a
+   * human's approval makes the review Approved and the task Completed. `stale` when the branch has moved on: the review has then begun
+   * anew with the branch's commit, its gates run again, and earlier approvals do not count. `stale` as well when `head_commit` is not the
+   * review's, or when the branch is gone: nothing is changed then. `children_open` as in ForceCompleteTask.
    *
    * @generated from rpc muster.v1.ReviewService.ApproveReview
    */

@@ -1236,8 +1236,9 @@ export const TaskService: GenService<{
     output: typeof StartTaskResponseSchema;
   },
   /**
-   * Commits all that is in the work tree of a task in progress, and opens a review of it. `nothing_to_submit` when the branch is
-   * still where it began. When git fails, the task stays InProgress.
+   * Commits all that is in the work tree of a task in progress, opens a review of it, and has its gates run. `nothing_to_submit` when the
+   * branch is still where it began; `conflict` when the repository's `.muster/gates.toml` cannot be understood. When git fails, the task
+   * stays InProgress.
    *
    * @generated from rpc muster.v1.TaskService.SubmitTask
    */

@@ -81,10 +81,15 @@ export async function endLeftovers(mark: string): Promise<readonly number[]> {
   return endMarkedProcesses(runMarkOf(mark));
 }
 
-async function makeScratch(scratch: string): Promise<readonly [home: string, tmp: string]> {
-  const [home, tmp] = [path.join(scratch, 'home'), path.join(scratch, 'tmp')];
+/** Removes a folder for HOME and TMPDIR that a run has left whose server was killed. */
+export async function clearScratch(scratch: string): Promise<void> {
   await sweepLeftovers(scratch);
   await removeTree(scratch);
+}
+
+async function makeScratch(scratch: string): Promise<readonly [home: string, tmp: string]> {
+  const [home, tmp] = [path.join(scratch, 'home'), path.join(scratch, 'tmp')];
+  await clearScratch(scratch);
   await mkdir(home, { recursive: true, mode: 0o700 });
   await mkdir(tmp, { mode: 0o700 });
   return [home, tmp];

@@ -1,6 +1,6 @@
-import { AppError } from '../../errors.js';
+import { AppError, type ErrorDetails } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
-import type { Db, Tx } from '../../platform/db/db.js';
+import type { Db, Queries, Tx } from '../../platform/db/db.js';
 import type { NewId } from '../../platform/ids.js';
 import { type Appended, appendEvents, systemOrigin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
@@ -12,7 +12,7 @@ import { gatesFilePath, maxGatesFileBytes, parseGatesFile } from './gates-file.j
 import type { GateSpec } from './rules.js';
 import { deleteGates, findFileCommit, insertGate, listGates, saveFileCommit, updateGate } from './store.js';
 
-/** The gates of a repository's file, as they were at a commit of its default branch. */
+/** The gates of a repository's file, as they were at a commit of its default branch; none where they are known since that commit. */
 export interface FileGates {
   readonly commit: string;
   readonly specs: readonly GateSpec[];
@@ -32,8 +32,13 @@ export interface GateFilesDeps {
 
 /** The gates that repositories bring along. What an agent can edit is never read: only what the default branch has. */
 export interface GateFiles {
-  /** Rejects with `conflict` naming file, commit and line when it cannot be understood. Undefined where there is no commit yet. */
-  read(repo: TaskRepo, signal?: AbortSignal): Promise<FileGates | undefined>;
+  /** The commit of which the gates of a repository are. */
+  commitOf(on: Queries, repoId: string): Promise<string | undefined>;
+  /**
+   * What the file says when the gates are of the commit `since`. Rejects with `conflict` naming file, commit and line when it cannot be
+   * understood. Undefined where there is no commit yet.
+   */
+  read(repo: TaskRepo, since: string | undefined, signal?: AbortSignal): Promise<FileGates | undefined>;
   /** Makes the gates of the repository, which is locked, what the file says, and records it. */
   apply(tx: Tx, repoId: string, file: FileGates | undefined, now: Date): Promise<void>;
   /** Both, when the default branch has moved on. */
@@ -41,19 +46,21 @@ export interface GateFiles {
 }
 
 export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: GateFilesDeps): GateFiles {
-  async function read(repo: TaskRepo, signal?: AbortSignal): Promise<FileGates | undefined> {
-    const since = await findFileCommit(db, repo.id);
-    const found = await vcs.readDefault({ repo, path: gatesFilePath, maxBytes: maxGatesFileBytes, signal });
+  async function read(repo: TaskRepo, since: string | undefined, signal?: AbortSignal): Promise<FileGates | undefined> {
+    const input = { repo, path: gatesFilePath, maxBytes: maxGatesFileBytes, known: since, signal };
+    const found = await vcs.readDefault(input).catch((error: unknown) => {
+      throw error instanceof AppError && error.kind === 'conflict'
+        ? ofFile(error, error.message, error.details)
+        : error;
+    });
     if (found === undefined) return undefined;
     const { commit, text } = found;
     try {
       return { commit, specs: text === undefined ? [] : parseGatesFile(text), since };
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      throw new AppError('conflict', `${gatesFilePath} on ${repo.defaultBranch} (${commit}): ${error.message}`, {
-        details: { ...error.details, file: gatesFilePath, commit },
-        cause: error,
-      });
+      const message = `${gatesFilePath} on ${repo.defaultBranch} (${commit}): ${error.message}`;
+      throw ofFile(error, message, { ...error.details, commit });
     }
   }
 
@@ -85,11 +92,12 @@ export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: Gate
   }
 
   return {
+    commitOf: findFileCommit,
     read,
     apply,
     async refresh(repoId, signal) {
       const repo = await getRepo(db, repoId);
-      const file = repo && (await read(repo, signal));
+      const file = repo && (await read(repo, await findFileCommit(db, repoId), signal));
       if (file === undefined || file.commit === file.since) return;
       await db.transaction(async (tx) => {
         await tasks.lock(tx, repoId);
@@ -98,4 +106,9 @@ export function createGateFiles({ db, clock, newId, appended, vcs, tasks }: Gate
       });
     },
   };
+}
+
+function ofFile(cause: AppError, message: string, details: ErrorDetails = {}): AppError {
+  const { path: _path, ...others } = details;
+  return new AppError('conflict', message, { details: { ...others, file: gatesFilePath }, cause });
 }

@@ -44,6 +44,8 @@ export interface GateVcs {
     readonly repo: TaskRepo;
     readonly path: string;
     readonly maxBytes: number;
+    /** The commit of which it is known already, so that it need not be read. */
+    readonly known?: string | undefined;
     readonly signal?: AbortSignal | undefined;
   }): Promise<{ readonly commit: string; readonly text: string | undefined } | undefined>;
 }

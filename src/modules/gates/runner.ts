@@ -31,7 +31,7 @@ export interface Runner {
 interface Running {
   readonly job: ClaimedJob;
   readonly over: AbortController;
-  readonly done: Promise<void>;
+  done: Promise<void>;
   /** Which start of the command it is; undefined until it is known. */
   run: number | undefined;
   renewedAt: number;
@@ -49,31 +49,25 @@ export function createRunner({ db, log, queue, starter, concurrency, pollMs, sto
   const lookMs = Math.min(pollMs, watchMs);
   const leaseSec = Math.max(2, Math.ceil((leaseLooks * lookMs) / 1000));
   const running = new Set<Running>();
-  let over = new AbortController();
+  let ending = new AbortController();
   let claiming: Promise<void> | undefined;
   let wake = (): void => undefined;
 
   function begin(job: ClaimedJob): void {
-    const controller = new AbortController();
-    const mine: Running = {
-      job,
-      over: controller,
-      run: undefined,
-      renewedAt: performance.now(),
-      done: carryOut(() => mine, job, controller.signal).finally(() => {
-        running.delete(mine);
-        wake();
-      }),
-    };
+    const over = new AbortController();
+    const mine: Running = { job, over, run: undefined, renewedAt: performance.now(), done: Promise.resolve() };
     running.add(mine);
-    if (over.signal.aborted) controller.abort();
+    if (ending.signal.aborted) over.abort();
+    mine.done = carryOut(mine).finally(() => {
+      running.delete(mine);
+      wake();
+    });
   }
 
-  async function carryOut(mine: () => Running, job: ClaimedJob, signal: AbortSignal): Promise<void> {
-    // `mine` is there from the next turn on.
-    await Promise.resolve();
+  async function carryOut(mine: Running): Promise<void> {
+    const { job, over } = mine;
     try {
-      const isOver = await starter.run(job, { signal, onBegun: (run) => (mine().run = run) });
+      const isOver = await starter.run(job, { signal: over.signal, onBegun: (run) => (mine.run = run) });
       await (isOver ? queue.complete(job) : queue.release(job));
     } catch (error) {
       // Its lease runs out, and the job comes again.
@@ -132,12 +126,12 @@ export function createRunner({ db, log, queue, starter, concurrency, pollMs, sto
   return {
     start() {
       if (concurrency === 0) return;
-      over = new AbortController();
+      ending = new AbortController();
       watch.start();
-      claiming = claimOn(over.signal);
+      claiming = claimOn(ending.signal);
     },
     async stop() {
-      over.abort();
+      ending.abort();
       wake();
       for (const each of running) each.over.abort();
       const ended = Promise.all([claiming, ...[...running].map(({ done }) => done)]);

@@ -9,7 +9,7 @@ import type { ClaimedJob, OwnQueue } from '../jobs/index.js';
 import { getRepo } from '../repos/index.js';
 import type { TaskRepo } from '../vcs/index.js';
 import { type Output, outputChange, runChange } from './changes.js';
-import { endLeftovers, runGateCommand } from './command.js';
+import { clearScratch, endLeftovers, runGateCommand } from './command.js';
 import type { Compared, GatedReviews, GatedTasks, GateVcs } from './gated.js';
 import { createLiveOutput } from './live-output.js';
 import { withNotes } from './notes.js';
@@ -168,7 +168,8 @@ export function createStarter(deps: StarterDeps): Starter {
   return {
     async run(job, { signal, onBegun }) {
       // Whoever had the job before may have died, and left its program running.
-      if (job.attempts > 1) await sweep(job.id);
+      const scratch = path.join(scratchDir, job.id);
+      if (job.attempts > 1) await sweep(job.id, scratch);
       const run = await begin(job.id);
       if (run === undefined) return true;
       onBegun(run.runs);
@@ -183,8 +184,9 @@ export function createStarter(deps: StarterDeps): Starter {
     },
   };
 
-  async function sweep(mark: string): Promise<void> {
+  async function sweep(mark: string, scratch: string): Promise<void> {
     const survivors = await endLeftovers(mark);
+    await clearScratch(scratch);
     if (survivors.length > 0) log.warn('gate_processes_left', { job_id: mark, pids: survivors });
   }
 }

@@ -36,7 +36,7 @@ export interface ReviewsDeps extends ReaderDeps {
   readonly appended: Appended;
   readonly vcs: Pick<Vcs, 'diff' | 'lines' | 'head' | 'adopt'>;
   readonly rounds: GateRounds;
-  readonly files: Pick<GateFiles, 'read' | 'apply'>;
+  readonly files: Pick<GateFiles, 'commitOf' | 'read' | 'apply'>;
 }
 
 type Optional<T> = T | null | undefined;
@@ -258,7 +258,7 @@ export function createReviews(deps: ReviewsDeps): Reviews {
       const before = await reader.get(id);
       checkEscalated(before);
       const ref = { repo: await repoOf(before), taskId: before.taskId };
-      const file = await files.read(ref.repo, by.signal);
+      const file = await files.read(ref.repo, await files.commitOf(db, ref.repo.id), by.signal);
       const submission = await vcs.adopt(ref);
       if (submission === undefined) throw movedOn(before, undefined);
       await change<void>(before, by, keep, async (tx, present, now) => {

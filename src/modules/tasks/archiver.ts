@@ -2,9 +2,9 @@ import { AppError } from '../../errors.js';
 import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import { appendEvents, type Change, type Origin } from '../events/index.js';
-import { type ChangerDeps, lockTask } from './changer.js';
+import type { ChangerDeps } from './changer.js';
 import { vcsChange } from './changes.js';
-import type { Held, Steps } from './steps.js';
+import { type Held, lockSeen, type Seen, type Steps } from './steps.js';
 import type { Node } from './store.js';
 import { findVcsRows, markArchived, type TaskVcs, vcsOf } from './store-vcs.js';
 
@@ -23,17 +23,17 @@ interface Archived {
 
 export function createArchiver({ db, clock }: Pick<ChangerDeps, 'db' | 'clock'>, steps: Steps): Archiver {
   async function decide(tx: Tx, id: string, origin: Origin): Promise<Archived> {
-    const node = await lockTask(tx, id);
+    const { node, row } = await lockSeen(tx, id);
     if (node.status !== 'Completed' && node.status !== 'Cancelled') throw notDone(id, node);
-    const row = (await findVcsRows(tx, [id])).get(id);
     if (row === undefined) throw nothingToArchive(id);
     const known = row.archived_at === null ? undefined : vcsOf(row);
-    return known === undefined ? mark(tx, node, origin) : { made: known, changes: [], held: undefined };
+    return known === undefined ? mark(tx, { node, row }, origin) : { made: known, changes: [], held: undefined };
   }
 
-  async function mark(tx: Tx, node: Node, origin: Origin): Promise<Archived> {
+  async function mark(tx: Tx, seen: Seen, origin: Origin): Promise<Archived> {
+    const { node } = seen;
     const { id } = node;
-    const held = await steps.take(tx, node, 'archiving');
+    const held = await steps.take(tx, seen, 'archiving');
     const now = clock.now();
     await markArchived(tx, id, now);
     const row = (await findVcsRows(tx, [id])).get(id);

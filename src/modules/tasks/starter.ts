@@ -9,8 +9,8 @@ import { type ChangerDeps, lockTask, presentTask } from './changer.js';
 import { vcsChange } from './changes.js';
 import { move } from './moves.js';
 import { findFull, type TaskWithContext } from './reader.js';
-import { type Held, lostHold, type Steps } from './steps.js';
-import { findNodes, lockGraphs, type Node } from './store.js';
+import { type Held, lockSeen, lostHold, type Seen, type Steps } from './steps.js';
+import { lockGraphs, type Node } from './store.js';
 import { findUnreleased } from './store-blockers.js';
 import { findNextReady, type WorkScope } from './store-list.js';
 import { findVcsRows, setStarting, settlePrepared } from './store-vcs.js';
@@ -42,57 +42,58 @@ export interface Starter {
 type Reserved = Held & { readonly base?: string };
 
 export function createStarter({ db, clock, vcs }: StarterDeps, steps: Steps): Starter {
-  async function reserve(tx: Tx, node: Node, base: string | undefined): Promise<Reserved> {
+  async function reserve(tx: Tx, seen: Seen, base: string | undefined): Promise<Reserved> {
+    const { node, row } = seen;
     const { id } = node;
     target(id, node.status, 'start');
     if (node.starting) throw new AppError('conflict', `${id} is being started by somebody else.`);
     if (node.ownBlockers + node.blockersAbove > 0) checkUnblocked(id, await findUnreleased(tx, node));
-    const held = await steps.take(tx, node, 'preparing');
-    await setStarting(tx, id, true);
-    const known = held.row?.base_commit ?? undefined;
+    const known = row?.base_commit ?? undefined;
     if (known !== undefined && base !== undefined) throw baseStays(id, known);
-    const begin = known ?? base ?? (await inheritedBase(tx, node));
+    const [held, begin] = await Promise.all([
+      steps.take(tx, seen, 'preparing'),
+      known ?? base ?? inheritedBase(tx, node),
+      setStarting(tx, id, true),
+    ]);
     return { ...held, ...(begin !== undefined && { base: begin }) };
   }
 
   async function prepare<R>(held: Reserved, origin: Origin, answer: (tx: Tx) => Promise<R>): Promise<R> {
     const isNew = held.row === undefined;
-    const started = await steps.carryOut(
+    const { changes, result } = await steps.carryOut(
       held,
       (signal) => vcs.prepare({ ...held.ref, base: held.base, fresh: isNew, signal }),
-      async (tx, made) => {
-        const changes = await settle(tx, held, made, isNew, origin);
-        return { changes, result: await answer(tx) };
-      },
+      (tx, made) => settle(tx, held, made, origin, answer),
     );
-    steps.tell(started.changes, origin);
-    return started.result;
+    steps.tell(changes, origin);
+    return result;
   }
 
-  async function settle(
+  async function settle<R>(
     tx: Tx,
-    { node: { id }, hold }: Held,
+    { node: { id }, row: before, hold }: Held,
     made: Prepared,
-    isNew: boolean,
     origin: Origin,
-  ): Promise<readonly Change[]> {
+    answer: (tx: Tx) => Promise<R>,
+  ): Promise<{ readonly changes: readonly Change[]; readonly result: R }> {
     const node = await lockTask(tx, id);
     const now = clock.now();
     // Somebody may have cancelled it meanwhile.
-    target(id, node.status, 'start');
-    const row = await settlePrepared(tx, hold, made, now);
+    const to = target(id, node.status, 'start');
+    const [row, moved] = await Promise.all([
+      settlePrepared(tx, hold, made, now),
+      move(tx, node, to, 'TaskStarted', now),
+      insertDoer(tx, id, origin.actor.id),
+    ]);
     if (row === undefined) throw lostHold(id);
-    await setStarting(tx, id, false);
-    await insertDoer(tx, id, origin.actor.id);
-    const created = isNew ? [vcsChange('RefCreated', node, row)] : [];
-    const changes = [...created, ...(await move(tx, node, 'InProgress', 'TaskStarted', now))];
-    await appendEvents(tx, origin, now, changes);
-    return changes;
+    const changes = before === undefined ? [vcsChange('RefCreated', node, row), ...moved] : moved;
+    const [, result] = await Promise.all([appendEvents(tx, origin, now, changes), answer(tx)]);
+    return { changes, result };
   }
 
   return {
     async start({ id, base }, origin, keep) {
-      const held = await db.transaction(async (tx) => reserve(tx, await lockTask(tx, id), base));
+      const held = await db.transaction(async (tx) => reserve(tx, await lockSeen(tx, id), base));
       return prepare(held, origin, async (tx) => {
         const task = await presentTask(tx, id);
         await keep?.(tx, task);
@@ -101,10 +102,8 @@ export function createStarter({ db, clock, vcs }: StarterDeps, steps: Steps): St
     },
     async claimNext(scope, origin, keep) {
       const held = await db.transaction(async (tx) => {
-        await lockGraphs(tx, [scope.repoId]);
-        const id = await findNextReady(tx, scope);
-        const node = id === undefined ? undefined : (await findNodes(tx, [id])).get(id);
-        if (node !== undefined) return reserve(tx, node, undefined);
+        const [, id] = await Promise.all([lockGraphs(tx, [scope.repoId]), findNextReady(tx, scope)]);
+        if (id !== undefined) return reserve(tx, await lockSeen(tx, id), undefined);
         await keep?.(tx, undefined);
         return undefined;
       });

@@ -1,9 +1,9 @@
 import { AppError } from '../../errors.js';
 import type { Tx } from '../../platform/db/db.js';
-import { type Change, type Origin } from '../events/index.js';
+import type { Change, Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
 import { branchOf, type TaskRef, type Vcs } from '../vcs/index.js';
-import type { ChangerDeps } from './changer.js';
+import { type ChangerDeps, lockTask } from './changer.js';
 import { createHolds, type Holds } from './holds.js';
 import { lockGraphs, type Node } from './store.js';
 import {
@@ -24,19 +24,22 @@ export interface StepsDeps extends ChangerDeps {
   readonly pollMs: number;
 }
 
-/** A task in hands, for which git is to do something. */
-export interface Held {
+/** A task, and what is known of it in git. */
+export interface Seen {
   readonly node: Node;
+  readonly row: VcsRow | undefined;
+}
+
+/** One in hands, for which git is to do something; as it was before. */
+export interface Held extends Seen {
   readonly ref: TaskRef;
   readonly hold: Hold;
-  /** As it was before. */
-  readonly row: VcsRow | undefined;
 }
 
 /** What every step that takes git is made of, and how one is healed that somebody has died over. */
 export interface Steps {
-  /** Takes a task into our hands for a step. Rejects with `conflict` when others have it in theirs. */
-  take(tx: Tx, node: Node, state: 'preparing' | 'committing' | 'archiving'): Promise<Held>;
+  /** Takes a task, whose repository is locked, into our hands for a step. Rejects with `conflict` when others have it in theirs. */
+  take(tx: Tx, seen: Seen, state: 'preparing' | 'committing' | 'archiving'): Promise<Held>;
   /** Has git do something, and writes down what has come of it; when either fails, all is as it was before. */
   carryOut<T, R>(
     held: Held,
@@ -93,13 +96,15 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
   }
 
   return {
-    async take(tx, node, state) {
-      const row = (await findVcsRows(tx, [node.id])).get(node.id);
+    async take(tx, { node, row }, state) {
       if (row !== undefined && row.state !== 'ready') throw inOtherHands(node.id, row);
       const hold = holds.create(node.id);
-      if (row !== undefined) await holdReady(tx, hold, state);
-      else await insertHeld(tx, hold, { repoId: node.repoId, refName: branchOf(node.id) }, clock.now());
-      return { node, ref: await refOf(tx, node), hold, row };
+      const taken =
+        row === undefined
+          ? insertHeld(tx, hold, { repoId: node.repoId, refName: branchOf(node.id) }, clock.now())
+          : holdReady(tx, hold, state);
+      const [ref] = await Promise.all([refOf(tx, node), taken]);
+      return { node, ref, hold, row };
     },
     carryOut: (held, git, settle) =>
       holds.keep(held.hold, async (signal) => {
@@ -126,6 +131,12 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
     },
     background: { start: () => holds.start(), stop: () => holds.stop(), wake: () => holds.wake() },
   };
+}
+
+/** Locks the repository of a task, and sees what there is. Rejects with `not_found`. */
+export async function lockSeen(tx: Tx, id: string): Promise<Seen> {
+  const [node, rows] = await Promise.all([lockTask(tx, id), findVcsRows(tx, [id])]);
+  return { node, row: rows.get(id) };
 }
 
 async function refOf(tx: Tx, { id, repoId }: Owned): Promise<TaskRef> {

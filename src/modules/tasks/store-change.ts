@@ -16,7 +16,7 @@ const quoted = (words: readonly string[]): string => words.map((word) => `'${wor
 
 const setStatus: Statement = {
   name: 'tasks_set_status',
-  text: `UPDATE tasks t SET status = c.status, updated_at = $3,
+  text: `UPDATE tasks t SET status = c.status, updated_at = $3, starting = t.starting AND c.status <> 'InProgress',
       started_at = CASE WHEN c.status = 'InProgress' THEN coalesce(t.started_at, $3) ELSE t.started_at END,
       completed_at = CASE WHEN c.status = 'Completed' THEN $3::timestamptz END,
       blockers_above = CASE WHEN c.status = 'Pending' THEN (

@@ -205,16 +205,12 @@ const lockOf: Statement = {
   text: `SELECT g.repo_id FROM task_graphs g WHERE g.repo_id = (SELECT t.repo_id FROM tasks t WHERE t.id = $1) FOR UPDATE`,
 };
 
-/** The same for the repository of a task. Answers it, or undefined when there is no such task. */
-async function lockGraphOf(tx: Tx, id: string): Promise<string | undefined> {
-  const [row] = await tx.query<{ repo_id: string }>(lockOf, [id]);
-  return row?.repo_id;
-}
-
-/** The same, answered with the task. It is read when the lock is there, not before: whoever had it may have deleted the task. */
+/** The same for the repository of a task, which is answered; undefined when there is no such task. */
 export async function lockNode(tx: Tx, id: string): Promise<Node | undefined> {
-  const repoId = isTaskId(id) ? await lockGraphOf(tx, id) : undefined;
-  return repoId === undefined ? undefined : (await findNodes(tx, [id])).get(id);
+  if (!isTaskId(id)) return undefined;
+  // The second reads when the lock is there, not before: whoever had it may have deleted the task.
+  const [locked, found] = await Promise.all([tx.query(lockOf, [id]), findNodes(tx, [id])]);
+  return locked.length === 0 ? undefined : found.get(id);
 }
 
 const add: Statement = {

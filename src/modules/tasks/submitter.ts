@@ -10,8 +10,8 @@ import type { Person, Submitted, Vcs } from '../vcs/index.js';
 import { type ChangerDeps, lockTask, presentTask } from './changer.js';
 import { vcsChange } from './changes.js';
 import { move } from './moves.js';
-import { type Held, lostHold, type Steps } from './steps.js';
-import { findTask, lineageOf } from './store.js';
+import { type Held, lockSeen, lostHold, type Steps } from './steps.js';
+import { findTask, lineageOf, type Node } from './store.js';
 import { settleCommitted, type TaskVcs, vcsOf } from './store-vcs.js';
 import type { Task } from './tasks.js';
 import { target } from './transitions.js';
@@ -19,7 +19,7 @@ import { target } from './transitions.js';
 export interface SubmitterDeps extends Pick<ChangerDeps, 'db' | 'clock'> {
   readonly newId: NewId;
   readonly vcs: Pick<Vcs, 'commit'>;
-  readonly gates: { readonly files: Pick<GateFiles, 'read' | 'apply'>; readonly rounds: GateRounds };
+  readonly gates: { readonly files: Pick<GateFiles, 'commitOf' | 'read' | 'apply'>; readonly rounds: GateRounds };
   /** Who commits what tasks have come to. */
   readonly committer: Person;
 }
@@ -37,16 +37,39 @@ export interface Submitter {
 }
 
 /** A task that is to be submitted, as it was started. */
-type Begun = Held & { readonly started: TaskVcs; readonly message: string };
+interface Begun extends Held {
+  readonly started: TaskVcs;
+  readonly message: string;
+  /** The commit of which the gates of its repository are. */
+  readonly gatesOf: string | undefined;
+}
 
 export function createSubmitter({ db, clock, newId, vcs, gates, committer }: SubmitterDeps, steps: Steps): Submitter {
   async function begin(tx: Tx, { id, message }: SubmitInput): Promise<Begun> {
-    const node = await lockTask(tx, id);
-    target(id, node.status, 'submit');
-    const held = await steps.take(tx, node, 'committing');
+    const seen = await lockSeen(tx, id);
+    target(id, seen.node.status, 'submit');
+    const [held, text, gatesOf] = await Promise.all([
+      steps.take(tx, seen, 'committing'),
+      message ?? messageFor(tx, id),
+      gates.files.commitOf(tx, seen.node.repoId),
+    ]);
     const started = vcsOf(held.row);
     if (started === undefined) throw neverStarted(id);
-    return { ...held, started, message: message ?? (await messageFor(tx, id)) };
+    return { ...held, started, message: text, gatesOf };
+  }
+
+  /** Opens one, with the gates as the repository's file has them. */
+  async function review(
+    tx: Tx,
+    node: Node,
+    submission: Submitted & { readonly baseCommit: string },
+    file: FileGates | undefined,
+    origin: Origin,
+    now: Date,
+  ): Promise<readonly Change[]> {
+    const { files, rounds } = gates;
+    await files.apply(tx, node.repoId, file, now);
+    return openReview(tx, { newId, rounds }, { ...node, lineage: lineageOf(node) }, submission, origin, now);
   }
 
   async function settle(
@@ -54,25 +77,26 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
     { node: { id }, hold, started }: Begun,
     { file, ...submitted }: Submitted & { readonly file: FileGates | undefined },
     origin: Origin,
-  ): Promise<readonly Change[]> {
+    keep: Keep<Task> | undefined,
+  ): Promise<{ readonly changes: readonly Change[]; readonly task: Task }> {
     const { baseCommit, headCommit: before = baseCommit } = started;
     const { headCommit } = submitted;
     const node = await lockTask(tx, id);
     const now = clock.now();
     // Somebody may have cancelled it meanwhile.
     const to = target(id, node.status, 'submit');
-    const row = await settleCommitted(tx, hold, headCommit, now);
+    const [row, moved, opened] = await Promise.all([
+      settleCommitted(tx, hold, headCommit, now),
+      move(tx, node, to, 'TaskSubmitted', now),
+      review(tx, node, { baseCommit, ...submitted }, file, origin, now),
+      insertDoer(tx, id, origin.actor.id),
+    ]);
     if (row === undefined) throw lostHold(id);
     const committed = headCommit === before ? [] : [vcsChange('Committed', node, row)];
-    const moved = await move(tx, node, to, 'TaskSubmitted', now);
-    await insertDoer(tx, id, origin.actor.id);
-    await gates.files.apply(tx, node.repoId, file, now);
-    const task = { ...node, lineage: lineageOf(node) };
-    const { rounds } = gates;
-    const opened = await openReview(tx, { newId, rounds }, task, { baseCommit, ...submitted }, origin, now);
     const changes = [...committed, ...moved, ...opened];
-    await appendEvents(tx, origin, now, changes);
-    return changes;
+    const [, task] = await Promise.all([appendEvents(tx, origin, now, changes), presentTask(tx, id)]);
+    await keep?.(tx, task);
+    return { changes, task };
   }
 
   return {
@@ -84,15 +108,10 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
       const { changes, task } = await steps.carryOut(
         held,
         async (signal) => {
-          const file = await gates.files.read(ref.repo, signal);
+          const file = await gates.files.read(ref.repo, held.gatesOf, signal);
           return { ...(await vcs.commit({ ...work, signal })), file };
         },
-        async (tx, submitted) => {
-          const settled = await settle(tx, held, submitted, origin);
-          const now = await presentTask(tx, input.id);
-          await keep?.(tx, now);
-          return { changes: settled, task: now };
-        },
+        (tx, submitted) => settle(tx, held, submitted, origin, keep),
       );
       steps.tell(changes, origin);
       return task;

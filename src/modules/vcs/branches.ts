@@ -1,5 +1,5 @@
 import { AppError } from '../../errors.js';
-import { GitFailure, readRef, type View } from '../../platform/git/index.js';
+import { GitFailure, readLooseTree, readRef, type View } from '../../platform/git/index.js';
 import { archiveRef, branchRef, submittedRef, type TaskRepo } from './vcs.js';
 
 /** References of tasks. They move by comparison and exchange only. */
@@ -74,13 +74,19 @@ const maxTries = 5;
 
 /** Keeps a commit from being collected as garbage, wherever its branch goes. Answers its tree. */
 export async function keepSubmitted(view: View, commit: string): Promise<string> {
-  const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${commit}^{tree}`];
-  const [{ stdout }] = await Promise.all([
-    view.run({ args }),
+  const [tree] = await Promise.all([
+    treeOf(view, commit),
     // An empty old value: whatever is there.
     update(view, [['update', submittedRef(commit), commit, '']]),
   ]);
-  return stdout.toString().trim();
+  return tree;
+}
+
+async function treeOf(view: View, commit: string): Promise<string> {
+  const loose = await readLooseTree(view.repository.gitDir, commit);
+  if (loose !== undefined) return loose;
+  const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${commit}^{tree}`];
+  return (await view.run({ args })).stdout.toString().trim();
 }
 
 /** How many lines a file of a commit has; 0 where there is no such file. */

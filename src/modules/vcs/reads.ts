@@ -20,6 +20,8 @@ export interface ReadDefaultInput extends Pick<TaskRef, 'repo'> {
   /** From the root of the repository. */
   readonly path: string;
   readonly maxBytes: number;
+  /** The commit of which the caller has it already: where the branch is still there, it is not read, which spares a process of git. */
+  readonly known?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -27,7 +29,7 @@ export interface ReadDefaultInput extends Pick<TaskRef, 'repo'> {
 export interface DefaultFile {
   /** Where the branch is. */
   readonly commit: string;
-  /** Undefined when there is no such file. */
+  /** Undefined when there is no such file, and when it is known already. */
   readonly text: string | undefined;
 }
 
@@ -41,8 +43,9 @@ export async function compareWork(tree: WorkTree, { headCommit, headTree, signal
 }
 
 export async function readDefault(view: View, input: ReadDefaultInput): Promise<DefaultFile | undefined> {
-  const { repo, path: file, maxBytes, signal } = input;
+  const { repo, path: file, maxBytes, known, signal } = input;
   const commit = await defaultHead(view, repo);
   if (commit === undefined) return undefined;
+  if (commit === known) return { commit, text: undefined };
   return { commit, text: await readFileOf(view, { commit, file, maxBytes, signal }) };
 }

@@ -152,11 +152,14 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
     return { headCommit };
   }
 
-  /** Makes sure of the branch; answers where it is. */
-  async function branch(tree: WorkTree, input: PrepareInput, baseCommit: string): Promise<string> {
-    const { view } = tree;
-    const { gitDir } = view.repository;
-    const at = (await readRef(gitDir, tree.branch)) ?? (await createBranch(view, tree.branch, baseCommit));
+  /** Makes sure of the branch, which is `known` to be somewhere or not at all; answers where it is. */
+  async function branch(
+    { view, ...tree }: WorkTree,
+    input: PrepareInput,
+    baseCommit: string,
+    known: string | undefined,
+  ): Promise<string> {
+    const at = known ?? (await createBranch(view, tree.branch, baseCommit));
     if (at === baseCommit) return at;
     if (input.fresh === true) {
       await archive(input);
@@ -171,8 +174,11 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
   return {
     async prepare(input) {
       const tree = await open(input);
-      const baseCommit = await baseOf(tree, input.repo, input.base);
-      const headCommit = await branch(tree, input, baseCommit);
+      const [baseCommit, known] = await Promise.all([
+        baseOf(tree, input.repo, input.base),
+        readRef(tree.view.repository.gitDir, tree.branch),
+      ]);
+      const headCommit = await branch(tree, input, baseCommit, known);
       await makeWorkTree(tree, input.signal);
       return { branch: branchOf(input.taskId), baseCommit, headCommit, worktreePath: tree.path };
     },

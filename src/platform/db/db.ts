@@ -24,7 +24,12 @@ export interface Db {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
 }
 
-/** Runs statements of one transaction. Not a Db, so that what must be in a transaction can say so in its type. */
+/**
+ * Runs statements of one transaction. Not a Db, so that what must be in a transaction can say so in its type. Statements that are
+ * asked for together are sent together, and carried out in the order in which they were asked for, each seeing what those before
+ * it have done: one that reads what another locks reads it under the lock. When one fails, those after it do, too, as does what is
+ * asked for when it is over.
+ */
 export interface Tx {
   query<R>(statement: Statement, values: readonly unknown[]): Promise<R[]>;
   /** Runs `told` when this transaction has been committed, before anybody else hears of it; never when that is unknown. */
@@ -140,6 +145,8 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
     max: options.poolSize,
     application_name: 'muster',
     types: types as unknown as pg.CustomTypesConfig,
+    // A statement does not wait for the answer to the one before it, but where its caller does.
+    pipeline: true,
     connectionTimeoutMillis: connectMs,
     // Waited for, though its type does not say so.
     ...(ownSessions && { onConnect: (client) => client.query(sessionSettings) as unknown as void }),
@@ -172,20 +179,26 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
         const client = await pool.connect();
         const toTell: (() => void)[] = [];
         let broken: Error | undefined;
+        let isOver = false;
         try {
           await client.query('BEGIN');
           const result = await work({
             inTransaction: true,
             afterCommit: (told) => void toTell.push(told),
-            query: async <R>(statement: Statement, values: readonly unknown[]) =>
-              (await client.query({ ...statement, values: values as unknown[] })).rows as R[],
+            async query<R>(statement: Statement, values: readonly unknown[]) {
+              // One of several that `work` did together may go on when another has failed; the connection is somebody else's then.
+              if (isOver) throw new Error(`${statement.name}: the transaction is over`);
+              return (await client.query({ ...statement, values: values as unknown[] })).rows as R[];
+            },
           });
+          isOver = true;
           // What Postgres answers when a statement had failed, and `work` did not let the error through.
           const { command } = await client.query('COMMIT');
           if (command !== 'COMMIT') throw new Error(`a failed transaction cannot be committed: ${command}`);
           for (const told of toTell) told();
           return result;
         } catch (error) {
+          isOver = true;
           await client.query('ROLLBACK').catch((rollback: unknown) => {
             broken = new Error(messageOf(rollback), { cause: rollback });
           });

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { type Changes, findChanges, stage, type Staging } from './changes.js';
 import { isMissing, sayNoRoom } from './file-errors.js';
-import { copyIndex } from './index-file.js';
+import { forkIndex } from './index-file.js';
 import { lockIndex } from './index-lock.js';
 import { letGo, passingName } from './leftovers.js';
 import { readPlainFile } from './plain-file.js';
@@ -40,8 +40,7 @@ export async function commitAll(tree: WorkTree, input: CommitInput): Promise<str
   try {
     for (let tries = 1; ; tries += 1) {
       try {
-        await commitLocked(tree, index, input);
-        break;
+        return await commitLocked(tree, index, input);
       } catch (error) {
         // The branch has been moved meanwhile, as by a git of a process that has died before it.
         const isMoved = error instanceof GitFailure && /cannot lock ref/.test(error.stderr);
@@ -51,19 +50,15 @@ export async function commitAll(tree: WorkTree, input: CommitInput): Promise<str
   } finally {
     await unlock();
   }
-  const head = await readRef(tree.view.repository.gitDir, tree.branch);
-  if (head === undefined) throw new Error(`${tree.branch} is gone`);
-  return head;
 }
 
 const maxTries = 5;
 
-async function commitLocked(tree: WorkTree, index: string, input: CommitInput): Promise<void> {
+async function commitLocked(tree: WorkTree, index: string, input: CommitInput): Promise<string> {
   const { message, author, committer, signal } = input;
   const gitDir = gitDirOf(tree);
-  await requireBranch(tree, gitDir);
   const place = path.join(gitDir, 'muster-index');
-  await sweepLeftovers(place);
+  await Promise.all([requireBranch(tree, gitDir), sweepLeftovers(place)]);
   const indexFile = passingName(place, 'to');
   const staging: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal };
   try {
@@ -91,7 +86,9 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
         signal,
       });
     }
-    await rename(indexFile, index);
+    const [head] = await Promise.all([branchHead(tree), rename(indexFile, index)]);
+    if (head === undefined) throw new Error(`${tree.branch} is gone`);
+    return head;
   } finally {
     await Promise.all([indexFile, `${indexFile}.lock`].map((file) => rm(file, { force: true })));
     letGo(indexFile);
@@ -105,30 +102,36 @@ export async function requireFolder(folder: string): Promise<void> {
   throw new AppError('conflict', `The work tree ${folder} is not there.`, { details: { worktree: folder } });
 }
 
-async function requireBranch({ view, branch, path: folder }: WorkTree, gitDir: string): Promise<void> {
-  const head = (await readPlainFile(path.join(gitDir, 'HEAD')))?.toString().trim() ?? '';
+function branchHead({ view, branch }: WorkTree): Promise<string | undefined> {
+  return readRef(view.repository.gitDir, branch);
+}
+
+async function requireBranch(tree: WorkTree, gitDir: string): Promise<void> {
+  const { branch, path: folder } = tree;
+  const [file, at] = await Promise.all([readPlainFile(path.join(gitDir, 'HEAD')), branchHead(tree)]);
+  const head = file?.toString().trim() ?? '';
   if (head === `ref: ${branch}`) {
     // One that stands for another would have that one moved.
-    if ((await readRef(view.repository.gitDir, branch)) !== undefined) return;
+    if (at !== undefined) return;
     throw new AppError('conflict', `${branch} is gone, or stands for another branch.`);
   }
   const own = branch.replace(/^refs\/heads\//, '');
-  const at = head.startsWith('ref: ')
+  const elsewhere = head.startsWith('ref: ')
     ? head.slice(5).replace(/^refs\/heads\//, '')
     : `a detached HEAD (${head.slice(0, 12)})`;
   throw new AppError(
     'conflict',
-    `The work tree ${folder} is on ${at}; bring it back to ${own}, which is what is submitted.`,
+    `The work tree ${folder} is on ${elsewhere}; bring it back to ${own}, which is what is submitted.`,
     {
       details: { branch: own },
     },
   );
 }
 
-/** A copy of the work tree's own index, or what it would be when it has none. */
+/** The work tree's own index, or what it would be when it has none. */
 export async function startFrom(index: string, { view, indexFile, ...on }: Staging): Promise<void> {
   try {
-    await copyIndex(index, indexFile);
+    await forkIndex(index, indexFile);
   } catch (error) {
     if (!isMissing(error)) throw error;
     await view.run({ args: ['read-tree', 'HEAD'], indexFile, ...on });

@@ -67,12 +67,15 @@ export function createViews({ git, home, written }: ViewsDeps): Views {
   return {
     async open(root) {
       const gitDir = path.join(root, '.git');
-      const outside = await firstOutside(gitDir, [...writtenAlways, ...written]);
+      const before = known.get(root);
+      const [outside, stamp, isMade] = await Promise.all([
+        firstOutside(gitDir, [...writtenAlways, ...written]),
+        stampOf(gitDir),
+        before !== undefined && isThere(before.view.dir),
+      ]);
       if (outside !== undefined) throw unusable(root, `has its .git/${outside} elsewhere, behind a symbolic link`);
       // What is known holds for as long as nobody has written the configuration.
-      const stamp = await stampOf(gitDir);
-      const before = known.get(root);
-      if (before !== undefined && before.stamp === stamp && (await isThere(before.view.dir))) return before.view;
+      if (before !== undefined && before.stamp === stamp && isMade) return before.view;
       const view = await make(root);
       known.set(root, { stamp, view });
       return view;

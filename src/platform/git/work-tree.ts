@@ -1,8 +1,7 @@
-import { lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { isMissing, isTaken, sayNoRoom } from './file-errors.js';
-import { copyIndex } from './index-file.js';
 import { letGo, passingName } from './leftovers.js';
 import { readPlainFile } from './plain-file.js';
 import { removeTree, sweepLeftovers } from './remove-tree.js';
@@ -37,7 +36,7 @@ export async function makeWorkTree(tree: WorkTree, signal?: AbortSignal): Promis
     const found = await look(tree);
     if (found.files && found.known) return;
     if (tries > maxTries) throw new Error(`the work tree ${tree.path} does not stay made`);
-    await build(tree, found, tries < maxTries, signal);
+    if (await build(tree, found, tries < maxTries, signal)) return;
   }
 }
 
@@ -57,10 +56,12 @@ async function look(tree: WorkTree): Promise<Found> {
   if (place !== undefined && place !== placeOf(tree)) {
     throw taken(tree.name, `is a work tree of the repository already, at ${path.dirname(place.trim())}`);
   }
-  const folder = await lstat(tree.path).catch(ignoreMissing);
+  const [folder, link] = await Promise.all([
+    lstat(tree.path).catch(ignoreMissing),
+    readText(path.join(tree.path, '.git')),
+  ]);
   if (folder !== undefined && !folder.isDirectory()) throw taken(tree.path, 'is no folder');
-  const isLinked = (await readText(path.join(tree.path, '.git'))) === linkOf(tree);
-  if (folder !== undefined && !isLinked) await relink(tree);
+  if (folder !== undefined && link !== linkOf(tree)) await relink(tree);
   return { files: folder !== undefined, known: place !== undefined && head !== undefined };
 }
 
@@ -87,40 +88,49 @@ async function relink(tree: WorkTree): Promise<void> {
   letGo(fresh);
 }
 
-/** Builds what is missing. Where the files are, but git does not know them, their content is left alone. */
-async function build(tree: WorkTree, found: Found, again: boolean, signal: AbortSignal | undefined): Promise<void> {
-  const parts = {
-    files: passingName(tree.path, 'to'),
-    index: passingName(indexPlace(tree), 'to'),
-    known: passingName(knownPlace(tree), 'to'),
-  };
+/**
+ * Builds what is missing. Where the files are, but git does not know them, their content is left alone. Answers whether all of it is
+ * there now; nobody knows where somebody else has put something in its place, too.
+ */
+async function build(tree: WorkTree, found: Found, again: boolean, signal: AbortSignal | undefined): Promise<boolean> {
+  const parts = { files: passingName(tree.path, 'to'), known: passingName(knownPlace(tree), 'to') };
   try {
-    await mkdir(path.dirname(tree.path), { recursive: true });
-    if (found.files) await tree.view.run({ args: ['read-tree', tree.branch], indexFile: parts.index, signal });
-    else await checkOut(tree, parts, signal);
+    await Promise.all([tree.path, gitDirOf(tree)].map((place) => mkdir(path.dirname(place), { recursive: true })));
+    await makeKnown(tree, parts.known);
+    const indexFile = path.join(parts.known, 'index');
+    if (found.files) await tree.view.run({ args: ['read-tree', tree.branch], indexFile, signal });
+    else await checkOut(tree, parts.files, indexFile, signal);
     // A work tree that has lost its files is of no use to git.
     if (!found.files && found.known) await removeTree(gitDirOf(tree));
-    if (!found.files) await putInPlace(parts.files, tree.path);
-    await tellGit(tree, parts);
+    const areOurs = found.files || (await putInPlace(parts.files, tree.path));
+    return (await putInPlace(parts.known, gitDirOf(tree))) && areOurs;
   } catch (error) {
     // Where somebody has swept the parts away, for whom this process does not seem to be alive.
     if (!again || !(await wereSwept(parts, found))) throw sayNoRoom(error);
+    return false;
   } finally {
-    await Promise.all([removeTree(parts.files), removeTree(parts.known), rm(parts.index, { force: true })]);
+    await Promise.all([removeTree(parts.files), removeTree(parts.known)]);
     for (const part of Object.values(parts)) letGo(part);
   }
 }
 
-type Parts = Readonly<Record<'files' | 'index' | 'known', string>>;
+type Parts = Readonly<Record<'files' | 'known', string>>;
 
-async function checkOut({ view, branch, ...tree }: WorkTree, parts: Parts, signal?: AbortSignal): Promise<void> {
-  const args = ['read-tree', '-m', '-u', branch];
-  await mkdir(parts.files);
-  const run = { args, workTree: parts.files, indexFile: parts.index, timeoutMs: checkOutMs, signal };
+/** What git knows of a work tree, but for its index. */
+async function makeKnown(tree: WorkTree, known: string): Promise<void> {
+  await mkdir(known);
+  const texts = { HEAD: `ref: ${tree.branch}\n`, commondir: '../..\n', gitdir: placeOf(tree) };
+  await Promise.all(Object.entries(texts).map(([name, text]) => writeFile(path.join(known, name), text)));
+}
+
+async function checkOut(tree: WorkTree, files: string, indexFile: string, signal?: AbortSignal): Promise<void> {
+  const { view, branch } = tree;
+  await mkdir(files);
+  const run = { args: ['read-tree', '-m', '-u', branch], workTree: files, indexFile, timeoutMs: checkOutMs, signal };
   await view.run(run).catch((error: unknown) => {
     throw whyNotCheckedOut(error, branch);
   });
-  await writeFile(path.join(parts.files, '.git'), linkOf({ view, branch, ...tree }));
+  await writeFile(path.join(files, '.git'), linkOf(tree));
 }
 
 /** A commit may hold what git checks out nowhere, as a file named `.git`, or lack what it refers to. */
@@ -133,36 +143,20 @@ function whyNotCheckedOut(error: unknown, branch: string): unknown {
 /** A large repository on a slow disk. */
 const checkOutMs = 600_000;
 
-async function tellGit(tree: WorkTree, { index, known }: Parts): Promise<void> {
-  await mkdir(known);
-  await writeFile(path.join(known, 'HEAD'), `ref: ${tree.branch}\n`);
-  await writeFile(path.join(known, 'commondir'), '../..\n');
-  await writeFile(path.join(known, 'gitdir'), placeOf(tree));
-  // The data directory and the repository may be on different file systems.
-  await copyIndex(index, path.join(known, 'index'));
-  await mkdir(path.dirname(gitDirOf(tree)), { recursive: true });
-  await putInPlace(known, gitDirOf(tree));
-}
-
 async function wereSwept(parts: Parts, found: Found): Promise<boolean> {
-  const [files, index, known] = await Promise.all(
-    [parts.files, parts.index, parts.known].map((part) => lstat(part).catch(ignoreMissing)),
-  );
-  return (!found.files && files === undefined) || (index === undefined && known === undefined);
+  const [files, known] = await Promise.all([parts.files, parts.known].map((part) => lstat(part).catch(ignoreMissing)));
+  return (!found.files && files === undefined) || known === undefined;
 }
 
-/** Puts a folder that is whole in its place, unless another one is there already. */
-async function putInPlace(made: string, place: string): Promise<void> {
+/** Puts a folder that is whole in its place, unless another one is there already. Answers whether it has. */
+async function putInPlace(made: string, place: string): Promise<boolean> {
   try {
     await rename(made, place);
+    return true;
   } catch (error) {
     if (!isTaken(error)) throw error;
+    return false;
   }
-}
-
-/** Beside the files; nothing is ever put there. */
-function indexPlace({ path: folder }: WorkTree): string {
-  return `${folder}.index`;
 }
 
 /** Beside the place where git looks for work trees, on the same file system. */
@@ -179,7 +173,7 @@ export async function removeWorkTree(tree: WorkTree): Promise<void> {
 }
 
 async function sweep(tree: WorkTree): Promise<void> {
-  await Promise.all([tree.path, indexPlace(tree), knownPlace(tree), gitDirOf(tree)].map(sweepLeftovers));
+  await Promise.all([tree.path, knownPlace(tree), gitDirOf(tree)].map(sweepLeftovers));
 }
 
 async function readText(file: string): Promise<string | undefined> {

@@ -1,3 +1,4 @@
+import type { ClientHttp2Session } from 'node:http2';
 import { type DescMethod, toBinary, toJsonString } from '@bufbuild/protobuf';
 import { ConnectError } from '@connectrpc/connect';
 import { encodeEnvelope } from '@connectrpc/connect/protocol';
@@ -22,6 +23,8 @@ export interface Asked {
   readonly routes: readonly Route[];
   readonly input: Plain;
   readonly headers: Readonly<Record<string, string>>;
+  /** For what is asked over HTTP/2; by default one for each call. */
+  readonly session?: ClientHttp2Session;
 }
 
 /** Every way to make a call; undefined where a method cannot be called that way. */
@@ -103,6 +106,10 @@ async function overWebSocket({ url, routes, headers }: Asked): Promise<Outcome |
   }
 }
 
+function sessionOf({ session, url }: Asked): ClientHttp2Session {
+  return session ?? openSession(url);
+}
+
 function pathOf({ method }: Asked): string {
   return `/${method.parent.typeName}/${method.name}`;
 }
@@ -128,7 +135,7 @@ async function overConnect(asked: Asked, type: string): Promise<Outcome | undefi
 async function overConnectStream(asked: Asked): Promise<Outcome | undefined> {
   if (isUnary(asked)) return undefined;
   // Both ways at a time take HTTP/2.
-  const session = openSession(asked.url);
+  const session = sessionOf(asked);
   const head = { ':path': pathOf(asked), 'content-type': 'application/connect+json', ...asked.headers };
   const { body, headers } = await exchange(session, head, [encodeEnvelope(0, Buffer.from(jsonOf(asked)))]);
   if (Number(headers[':status']) !== 200) throw new Error(String(headers[':status']));
@@ -147,7 +154,7 @@ async function overGrpc(asked: Asked, more: Readonly<Record<string, string>>): P
     ...more,
   };
   const message = head['content-type'].endsWith('json') ? Buffer.from(jsonOf(asked)) : bytesOf(asked);
-  const { headers, trailers } = await exchange(openSession(asked.url), head, [framed(message)]);
+  const { headers, trailers } = await exchange(sessionOf(asked), head, [framed(message)]);
   if (Number(headers[':status']) !== 200) throw new Error(String(headers[':status']));
   const all = new Headers();
   for (const [name, value] of Object.entries({ ...headers, ...trailers })) {

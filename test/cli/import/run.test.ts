@@ -8,9 +8,11 @@ import { useGitRepos, writeFiles } from '../../support/git-repos.js';
 import { sharedTestApp } from '../../support/shared-app.js';
 import { createTasksClient, registerRepo, type RestTask, type TasksClient } from '../../support/tasks-client.js';
 import { runMuster, startMuster } from '../support/muster.js';
+import { useOneProcess } from '../support/one-process.js';
 import { dependency, issue, jsonl, planOf } from './plans.js';
 
 useBuiltServer();
+const inOneProcess = useOneProcess();
 const repos = useGitRepos();
 const app = sharedTestApp({ flags: { 'data-dir': path.join(repos.folder(), 'data') } });
 let tasks: TasksClient;
@@ -43,7 +45,7 @@ async function setUp(format: 'beads' | 'task-master', content: string) {
     all,
     /** By the ids that they have in the file, in the order of their creation. */
     facts: async () => factsOf(await all()),
-    run: (...more: string[]) => runMuster([...args, ...more], { env }),
+    run: (...more: string[]) => inOneProcess([...args, ...more], { env }),
     start: (...more: string[]) => startMuster([...args, ...more], { env }),
   };
 }
@@ -200,7 +202,7 @@ describe('muster import beads', () => {
     const args = ['import', 'beads', '-', '--apply'];
     expect(await runMuster(args, { env, cwd, stdin: jsonl(issue('bd-1')) })).toMatchObject({ code: 0 });
     expect(await facts()).toEqual([['bd-1', 'Task', null, [], 2, 'Pending']]);
-    expect(await runMuster(['import', 'beads', `${file}x`, '--repo', repoId], { env })).toMatchObject({
+    expect(await inOneProcess(['import', 'beads', `${file}x`, '--repo', repoId], { env })).toMatchObject({
       code: 2,
       stderr: expect.stringContaining(`FILE: '${file}x' ENOENT`) as string,
     });

@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { JobStatus } from '../../../gen/muster/v1/jobs_pb.js';
 import { startTestApp } from '../../support/app.js';
 import { makeTempDir, useBuiltServer } from '../../support/built-server.js';
+import { layCluster } from '../../support/cluster.js';
 import { createTestDatabase } from '../../support/database.js';
 import { claimOne, createJobsClient, type JobsClient, refusal, RefusedError } from '../../support/jobs-client.js';
 import { soon, until } from '../../support/until.js';
@@ -77,6 +78,7 @@ describe('kill -9 of a server in mid job', () => {
 
   test('a worker outlives it and the embedded database with it, and reports on its next stream', async () => {
     const dataDir = await makeTempDir();
+    layCluster(dataDir);
     const first = startServer({ dataDir });
     const url = await first.ready();
     const before = createJobsClient(url);

@@ -3,6 +3,7 @@ import { onTestFinished } from 'vitest';
 import { startEmbeddedPostgres } from '../../../../src/platform/db/embedded.js';
 import { createLog } from '../../../../src/platform/log.js';
 import { makeTempDir, postgresOf } from '../../../support/built-server.js';
+import { layCluster } from '../../../support/cluster.js';
 import { soon } from '../../../support/until.js';
 
 /** A Postgres of the test's own, which may be stopped under those who use it, and complains of nothing. */
@@ -20,6 +21,7 @@ export interface OwnPostgres {
 
 export async function startOwnPostgres(): Promise<OwnPostgres> {
   const dataDir = await makeTempDir();
+  layCluster(dataDir);
   const launch = () => startEmbeddedPostgres({ dataDir, log: createLog('silent') });
   let postgres = await launch();
   onTestFinished(() => postgres.stop());

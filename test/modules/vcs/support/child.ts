@@ -43,7 +43,7 @@ const program = `
     effects += 1;
     if (effects === errand.dieAt) process.kill(process.pid, 'SIGKILL');
   };
-  for (const [room, names] of [[fs, ['rename', 'mkdir', 'writeFile', 'copyFile', 'rm', 'symlink', 'mkdtemp']], [processes, ['spawn']]]) {
+  for (const [room, names] of [[fs, ['rename', 'mkdir', 'writeFile', 'copyFile', 'rm', 'link', 'symlink', 'mkdtemp']], [processes, ['spawn']]]) {
     for (const name of names) {
       const real = room[name];
       room[name] = (...args) => {
