@@ -8,7 +8,9 @@ import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.js'
 import { ServerReflection as ServerReflectionAlpha } from '../../gen/grpc/reflection/v1alpha/reflection_pb.js';
 import { type Route, routesOf } from '../../src/platform/http/gateway/routes.js';
 import type { Plain } from '../../src/platform/rpc/codec.js';
+import { untilClaimsAreForgotten } from '../modules/jobs/support/tables.js';
 import { declaredServices, declaredStubs } from '../support/declared-services.js';
+import { createGatesClient } from '../support/gates-client.js';
 import { useGitRepos, writeFiles } from '../support/git-repos.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
@@ -114,6 +116,19 @@ beforeAll(async () => {
   const { id: comment } = (await rest(current.url, 'POST', `/api/reviews/${review}/comments`, remark, own)).json as {
     id: string;
   };
+  const addGate = async (of: string, input: object): Promise<string> => {
+    const scope = { type: 'Task', id: of };
+    return (
+      (await rest(current.url, 'POST', '/api/gates', { scope, name: 'unit', ...input }, own)).json as { id: string }
+    ).id;
+  };
+  const [gate, gated] = [await addGate(task, { command: 'true' }), await addTask()];
+  await addGate(gated, { command: 'exit 1', max_retries: 0 });
+  await rest(current.url, 'POST', `/api/tasks/${gated}/start`, {}, own);
+  const gates = createGatesClient(current.url, own);
+  const escalated = (await gates.reviews.submit(gated, { f: 'x' })).id;
+  await gates.ended(escalated);
+  await untilClaimsAreForgotten(current.database);
   const report = { id: held?.id, leaseToken: held?.lease_token };
   effective = {
     CreateJob: { kind: 'new' },
@@ -141,6 +156,10 @@ beforeAll(async () => {
     SetTaskStatus: { id: task, status: 'InProgress' },
     BlockTask: { id: task, blockerId: blocker },
     UnblockTask: { id: blocked, blockerId: blocker },
+    CreateGate: { scope: { type: 'Task', id: task }, name: 'more', command: 'true' },
+    UpdateGate: { id: gate, command: 'false' },
+    DeleteGate: { id: gate },
+    RerunGates: { reviewId: escalated },
     AddComment: { id: review, filePath: 'f', side: 'Right', body: 'b' },
     ResolveComment: { id: comment },
     ApproveReview: { id: review },

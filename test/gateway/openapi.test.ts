@@ -10,6 +10,7 @@ import { restErrorBody, restStatus } from '../../src/platform/http/rest-error.js
 import { type Contract, createContract } from '../support/contract.js';
 import { declaredStubs } from '../support/declared-services.js';
 import { rest, type RestAnswer } from '../support/rest.js';
+import { createGatesClient } from '../support/gates-client.js';
 import { useGitRepos, writeFiles } from '../support/git-repos.js';
 import { openEventStream } from '../support/sse.js';
 import { until } from '../support/until.js';
@@ -240,6 +241,38 @@ describe('answers of a running server are as documented', () => {
     await holds('ReviewService_GetReviewDiff', 200, call('GET', `/api/reviews/${reviewed}/diff`));
     await holds('ReviewService_ListReviews', 200, call('GET', `/api/tasks/${task.id}/reviews`));
     await holds('TaskService_GetTask', 200, call('GET', `/api/tasks/${task.id}`));
+    const gated = (await holds(
+      'TaskService_CreateTask',
+      201,
+      call('POST', '/api/tasks', { repo_id: repo, kind: 'Task', description: 'd' }),
+    )) as { id: string };
+    const scope = { type: 'Task', id: gated.id };
+    const addGate = async (name: string, status: number, command = 'exit 1') => {
+      const body = { scope, name, command, max_retries: 0 };
+      return (await holds('GateService_CreateGate', status, call('POST', '/api/gates', body))) as { id: string };
+    };
+    const gate = await addGate('unit', 201);
+    await addGate('unit', 409);
+    await addGate('unit', 400, '');
+    await holds('GateService_GetGate', 200, call('GET', `/api/gates/${gate.id}`));
+    await holds('GateService_ListGates', 200, call('GET', `/api/gates?scope=task&id=${gated.id}`));
+    await holds('GateService_ListEffectiveGates', 200, call('GET', `/api/gates/effective/${gated.id}`));
+    await holds('GateService_UpdateGate', 200, call('PATCH', `/api/gates/${gate.id}`, { max_retries: 1 }));
+    await holds('TaskService_GetTask', 200, call('GET', `/api/tasks/${gated.id}`));
+    await move('StartTask', gated.id, 'start');
+    await move('SubmitTask', gated.id, 'submit', 200, { allow_empty: true });
+    const open = (await call('GET', `/api/tasks/${gated.id}/reviews/active`)).json as { id: string };
+    const results = () => holds('GateService_ListGateResults', 200, call('GET', `/api/gates/results/${open.id}`));
+    await createGatesClient(url).ended(open.id);
+    await results();
+    await holds('GateService_DeleteGate', 409, call('DELETE', `/api/gates/${gate.id}`));
+    await holds('GateService_RerunGates', 200, call('POST', `/api/gates/rerun/${open.id}`, {}));
+    await results();
+    await holds('ReviewService_GetReview', 200, call('GET', `/api/reviews/${open.id}`));
+    await createGatesClient(url).ended(open.id);
+    await move('CancelTask', gated.id, 'cancel');
+    await holds('GateService_DeleteGate', 200, call('DELETE', `/api/gates/${gate.id}`));
+    await holds('GateService_DeleteGate', 404, call('DELETE', `/api/gates/${gate.id}`));
     await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${task.id}`));
     await holds('VcsService_GetTaskVcs', 200, call('GET', `/api/vcs/task/${other.id}`));
     await holds('VcsService_ListTaskVcs', 200, call('GET', '/api/vcs/task?limit=1'));
@@ -259,7 +292,7 @@ describe('answers of a running server are as documented', () => {
     await holds('TaskService_ListTasks', 200, call('GET', '/api/tasks?limit=1&status=Pending&ready=true'));
     await holds('TaskService_GetTaskTree', 200, call('GET', '/api/tasks/tree'));
     await holds('TaskService_GetTaskProgress', 200, call('GET', `/api/tasks/progress?repo_id=${repo}`));
-    for (const { id } of [task, other]) {
+    for (const { id } of [task, other, gated]) {
       await holds('TaskService_DeleteTask', 200, call('DELETE', `/api/tasks/${id}`));
     }
     await until('their work trees are gone', async () => (await call('DELETE', `/api/repos/${repo}`)).status === 200);

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createManualClock } from '../../src/platform/clock.js';
+import { untilClaimsAreForgotten } from '../modules/jobs/support/tables.js';
 import { dataDirOf, startTestApp } from '../support/app.js';
 import { useBuiltServer } from '../support/built-server.js';
 import { createTestDatabase } from '../support/database.js';
@@ -38,6 +39,7 @@ async function killed(names: readonly string[], at: 'writing' | 'commit') {
       return { name, call: (to: string) => overRest(to, name, request, keyed) };
     }),
   );
+  await untilClaimsAreForgotten(database);
   const before = await stateOf(database);
   const hold = await holdAnswers(database, at);
   const lost = calls.map(({ name, call }) =>

@@ -69,6 +69,7 @@ const patterns: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ['help', /help_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['review', /rev_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['comment', /cmt_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
+  ['gate', /gate_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
   ['job', /job_[0-7][0-9A-HJKMNP-TV-Z]{25}/g],
 ];
 

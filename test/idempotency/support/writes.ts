@@ -2,8 +2,11 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import { routesOf } from '../../../src/platform/http/gateway/routes.js';
 import { enumWords } from '../../../src/platform/rpc/words.js';
 import { declaredStubs } from '../../support/declared-services.js';
-import { useGitRepos, writeFiles } from '../../support/git-repos.js';
+import { createGatesClient } from '../../support/gates-client.js';
+import { git, useGitRepos, writeFiles } from '../../support/git-repos.js';
 import { rest, type RestAnswer } from '../../support/rest.js';
+import { registerRepo } from '../../support/tasks-client.js';
+import { until } from '../../support/until.js';
 
 const repos = useGitRepos();
 
@@ -12,6 +15,7 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 /** Calls as somebody who has shown who it is. */
 export interface Caller {
+  readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body: unknown): Promise<T>;
@@ -98,6 +102,15 @@ export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>
     comments: [{ file_path: 'new.txt', side: 'Right', body: 'É', line_start: 1, line_end: 1 }],
     summary: 'é',
   }),
+  'GateService/CreateGate': async (caller) => ({
+    scope: { type: 'Task', id: (await added(caller)).id },
+    name: 'unit',
+    command: "echo 'É'",
+    max_retries: 0,
+  }),
+  'GateService/UpdateGate': async (caller) => ({ id: await gated(caller), command: 'false', timeout_secs: 1 }),
+  'GateService/DeleteGate': async (caller) => ({ id: await gated(caller) }),
+  'GateService/RerunGates': async (caller) => ({ review_id: await escalated(caller) }),
   'VcsService/ArchiveTask': async (caller) => {
     const { id } = await added(caller);
     await caller.post(`/api/tasks/${id}/start`, {});
@@ -152,6 +165,28 @@ async function submitted(caller: Caller): Promise<{ reviewId: string }> {
   return { reviewId: (await caller.get<{ id: string }>(`/api/tasks/${id}/reviews/active`)).id };
 }
 
+async function gated(caller: Caller): Promise<string> {
+  const scope = { type: 'Task', id: (await added(caller)).id };
+  return (await caller.post<{ id: string }>('/api/gates', { scope, name: 'unit', command: 'true' })).id;
+}
+
+/** A review whose gate has failed too often, and which has no gate by now: nothing goes on when it is run again. */
+async function escalated({ url, headers }: Caller): Promise<string> {
+  const gates = createGatesClient(url, headers);
+  const file = '.muster/gates.toml';
+  const root = repos.repo({ [file]: '[[gate]]\nname = "unit"\ncommand = "exit 1"\nmax_retries = 0\n' });
+  const { id } = await gates.tasks.create({ repo_id: await registerRepo(url, root, headers) });
+  await gates.tasks.start(id);
+  const { review } = await gates.ended((await gates.reviews.submit(id, { 'new.txt': 'One.\n' })).id);
+  await until('the jobs of gates are done with', async () => {
+    const { json } = await rest(url, 'GET', '/v1/jobs?kind=muster.gate&status=running', undefined, headers);
+    return (json as readonly unknown[]).length === 0;
+  });
+  git(root, 'rm', '--quiet', file);
+  git(root, 'commit', '--quiet', '--message=No gates');
+  return review.id;
+}
+
 /** Somebody with the first token of this server's database. */
 export async function createCaller(url: string): Promise<Caller & { readonly secret: string }> {
   const { json } = await rest(url, 'POST', '/api/tokens', { role: 'human', name: 'tester' });
@@ -166,7 +201,7 @@ export function callerAt(url: string, secret: string): Caller {
     if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
     return answer.json as T;
   }
-  return { headers, get: (path) => call('GET', path), post: (path, body) => call('POST', path, body) };
+  return { url, headers, get: (path) => call('GET', path), post: (path, body) => call('POST', path, body) };
 }
 
 /** The names of all methods that are declared to change something. */
@@ -201,7 +236,7 @@ export async function overRpc(url: string, name: string, fields: Fields, headers
   return rest(url, 'POST', `/muster.v1.${name}`, protoJson(method.desc.input, fields), headers);
 }
 
-/** With the words of enums as protobuf's JSON has them, of lists of messages, too; it takes names in snake_case. */
+/** With the words of enums as protobuf's JSON has them, of messages within, too; it takes names in snake_case. */
 function protoJson(desc: DescMessage, fields: Fields): Fields {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => {
@@ -209,8 +244,15 @@ function protoJson(desc: DescMessage, fields: Fields): Fields {
       if (field?.fieldKind === 'list' && field.listKind === 'message') {
         return [name, (value as readonly Fields[]).map((each) => protoJson(field.message, each))];
       }
+      if (field?.fieldKind === 'message' && isFields(value) && field.message.typeName.startsWith('muster.')) {
+        return [name, protoJson(field.message, value)];
+      }
       const number = field?.fieldKind === 'enum' ? enumWords(field.enum).toNumber(String(value)) : undefined;
       return [name, number ?? value];
     }),
   );
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

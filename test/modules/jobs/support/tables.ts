@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import type { TestDatabase } from '../../../support/database.js';
+import { until } from '../../../support/until.js';
 
 /** Removes all jobs. Not by TRUNCATE, which would meet the housekeeping's locks in another order than it takes them. */
 export async function emptyTables(database: TestDatabase): Promise<void> {
@@ -24,4 +25,14 @@ export async function expectAllNoted(database: TestDatabase): Promise<void> {
       ELSE EXISTS (SELECT 1 FROM jobs_failed f WHERE f.id = j.id)
     END`);
   expect(forgotten).toEqual([]);
+}
+
+/** Waits until nothing is left of claims whose jobs have ended, so that by itself no table changes any more. */
+export async function untilClaimsAreForgotten(database: TestDatabase): Promise<void> {
+  await until('claims of jobs that have ended are forgotten', async () => {
+    const left = await database.query(`SELECT FROM jobs_claimed c
+      WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = ANY (c.job_ids) AND j.state = 'running')`);
+    const running = await database.query("SELECT FROM jobs WHERE state = 'running' AND kind = 'muster.gate'");
+    return left.length === 0 && running.length === 0;
+  });
 }
