@@ -154,7 +154,8 @@ describe('a transaction', () => {
         await tx.query(increment, [second]);
       });
     await Promise.all([swap(1, 2), swap(2, 1)]);
-    expect(runs).toBe(3);
+    // The one that is run again may come before the other once more, and the two meet again.
+    expect(runs).toBeGreaterThan(2);
     expect(await counters(database)).toEqual([2, 2]);
   });
 

@@ -1,7 +1,7 @@
 import { lstat, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf } from '../../errors.js';
-import { removeTree, sweepLeftovers } from '../../platform/git/remove-tree.js';
+import { removeTree, sweepLeftovers } from '../../platform/files/remove-tree.js';
 import {
   type CapturedOutput,
   endMarkedProcesses,

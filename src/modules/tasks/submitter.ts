@@ -6,7 +6,7 @@ import { firstLine } from '../../platform/text.js';
 import { appendEvents, type Change, type Origin } from '../events/index.js';
 import type { FileGates, GateFiles, GateRounds } from '../gates/index.js';
 import { insertDoer, openReview } from '../reviews/index.js';
-import type { Person, Submitted, Vcs } from '../vcs/index.js';
+import type { CommittedWork, Person, Submitted, Vcs } from '../vcs/index.js';
 import { type ChangerDeps, lockTask, presentTask } from './changer.js';
 import { vcsChange } from './changes.js';
 import { move } from './moves.js';
@@ -75,7 +75,7 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
   async function settle(
     tx: Tx,
     { node: { id }, hold, started }: Begun,
-    { file, ...submitted }: Submitted & { readonly file: FileGates | undefined },
+    { file, kept, ...submitted }: CommittedWork & { readonly file: FileGates | undefined },
     origin: Origin,
     keep: Keep<Task> | undefined,
   ): Promise<{ readonly changes: readonly Change[]; readonly task: Task }> {
@@ -90,6 +90,7 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
       move(tx, node, to, 'TaskSubmitted', now),
       review(tx, node, { baseCommit, ...submitted }, file, origin, now),
       insertDoer(tx, id, origin.actor.id),
+      kept,
     ]);
     if (row === undefined) throw lostHold(id);
     const committed = headCommit === before ? [] : [vcsChange('Committed', node, row)];
@@ -108,8 +109,10 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
       const { changes, task } = await steps.carryOut(
         held,
         async (signal) => {
-          const file = await gates.files.read(ref.repo, held.gatesOf, signal);
-          return { ...(await vcs.commit({ ...work, signal })), file };
+          // While git looks at the files.
+          const ready = gates.files.read(ref.repo, held.gatesOf, signal);
+          ready.catch(() => undefined);
+          return { ...(await vcs.commit({ ...work, ready, signal })), file: await ready };
         },
         (tx, submitted) => settle(tx, held, submitted, origin, keep),
       );

@@ -1,5 +1,5 @@
 import { AppError } from '../../errors.js';
-import { GitFailure, readLooseTree, readRef, type View } from '../../platform/git/index.js';
+import { GitFailure, keepRef, readLooseTree, readRef, type View } from '../../platform/git/index.js';
 import { archiveRef, branchRef, submittedRef, type TaskRepo } from './vcs.js';
 
 /** References of tasks. They move by comparison and exchange only. */
@@ -72,17 +72,12 @@ export async function retireBranch(view: View, taskId: string): Promise<string |
 
 const maxTries = 5;
 
-/** Keeps a commit from being collected as garbage, wherever its branch goes. Answers its tree. */
-export async function keepSubmitted(view: View, commit: string): Promise<string> {
-  const [tree] = await Promise.all([
-    treeOf(view, commit),
-    // An empty old value: whatever is there.
-    update(view, [['update', submittedRef(commit), commit, '']]),
-  ]);
-  return tree;
+/** Keeps a commit from being collected as garbage, wherever its branch goes. */
+export function keepSubmitted(view: View, commit: string): Promise<void> {
+  return keepRef(view.repository.gitDir, submittedRef(commit), commit);
 }
 
-async function treeOf(view: View, commit: string): Promise<string> {
+export async function treeOf(view: View, commit: string): Promise<string> {
   const loose = await readLooseTree(view.repository.gitDir, commit);
   if (loose !== undefined) return loose;
   const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${commit}^{tree}`];

@@ -1,6 +1,7 @@
 export type { Diff, DiffFile, DiffLine, Hunk, Person } from '../../platform/git/index.js';
 export {
   createVcs,
+  type CommittedWork,
   type CommitWorkInput,
   type DiffInput,
   type LinesInput,

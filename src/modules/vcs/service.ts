@@ -23,6 +23,7 @@ import {
   keepSubmitted,
   resolveCommit,
   retireBranch,
+  treeOf,
 } from './branches.js';
 import { createVcsHome } from './home.js';
 import {
@@ -73,6 +74,8 @@ export interface CommitWorkInput extends TaskRef {
   readonly message: string;
   readonly author: Person;
   readonly committer: Person;
+  /** Nothing is committed before it has resolved, nor when it rejects, which is then why this does. */
+  readonly ready?: Promise<unknown> | undefined;
   /** Else `nothing_to_submit` when the branch is still where it began. */
   readonly allowEmpty?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -91,6 +94,11 @@ export interface LinesInput extends Pick<TaskRef, 'repo'> {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What was committed, and when it is kept for good, whatever becomes of the branch; whoever tells others of it waits for that. */
+export interface CommittedWork extends Submitted {
+  readonly kept: Promise<void>;
+}
+
 /**
  * Branches and work trees of tasks. It knows no state but git's: every one of these can be repeated after a death at any point,
  * and be called by several servers at a time, and comes to the same.
@@ -102,10 +110,10 @@ export interface Vcs {
    */
   prepare(input: PrepareInput): Promise<Prepared>;
   /**
-   * Commits all that is in the work tree, and answers the branch's head and its tree; that commit is kept for good. `nothing_to_submit` when that is still the base;
+   * Commits all that is in the work tree, and answers the branch's head and its tree. `nothing_to_submit` when that is still the base;
    * `conflict` when the work tree is gone, is on another branch, or has a repository of its own in it.
    */
-  commit(input: CommitWorkInput): Promise<Submitted>;
+  commit(input: CommitWorkInput): Promise<CommittedWork>;
   diff(input: DiffInput): Promise<Diff>;
   /**
    * How the work tree, as a submit would commit it now, differs from what was submitted. Nothing is changed by it. `conflict` with
@@ -182,16 +190,20 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
       await makeWorkTree(tree, input.signal);
       return { branch: branchOf(input.taskId), baseCommit, headCommit, worktreePath: tree.path };
     },
-    async commit({ baseCommit, allowEmpty, signal, ...input }) {
+    async commit({ baseCommit, allowEmpty, ready, signal, ...input }) {
       const tree = await open(input);
       const headCommit = await commitAll(tree, {
         message: checkMessage(input.message),
         author: checkPerson('author', input.author),
         committer: checkPerson('committer', input.committer),
+        ready,
         signal,
       });
       if (headCommit === baseCommit && allowEmpty !== true) throw nothingToSubmit(branchOf(input.taskId));
-      return { headCommit, headTree: await keepSubmitted(tree.view, headCommit) };
+      const kept = keepSubmitted(tree.view, headCommit);
+      // Whoever waits for it is told.
+      kept.catch(() => undefined);
+      return { headCommit, headTree: await treeOf(tree.view, headCommit), kept };
     },
     async diff({ baseCommit, headCommit, signal, ...task }) {
       const tree = await open(task);
@@ -212,7 +224,8 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
       const { view, branch: ref } = await open(task);
       const headCommit = await readRef(view.repository.gitDir, ref);
       if (headCommit === undefined) return undefined;
-      return { headCommit, headTree: await keepSubmitted(view, headCommit) };
+      const [headTree] = await Promise.all([treeOf(view, headCommit), keepSubmitted(view, headCommit)]);
+      return { headCommit, headTree };
     },
     worktree: ({ repo, taskId }) => home.worktree(repo.id, taskId),
     async tasks(repo) {

@@ -2,13 +2,13 @@ import { lstat, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { type Changes, findChanges, stage, type Staging } from './changes.js';
-import { isMissing, sayNoRoom } from './file-errors.js';
+import { isMissing, sayNoRoom } from '../files/file-errors.js';
 import { forkIndex } from './index-file.js';
 import { lockIndex } from './index-lock.js';
-import { letGo, passingName } from './leftovers.js';
+import { letGo, passingName } from '../files/leftovers.js';
 import { readPlainFile } from './plain-file.js';
 import { readRef } from './refs.js';
-import { sweepLeftovers } from './remove-tree.js';
+import { sweepLeftovers } from '../files/remove-tree.js';
 import { GitFailure } from './run.js';
 import { gitDirOf, type WorkTree } from './work-tree.js';
 
@@ -21,6 +21,8 @@ export interface CommitInput {
   readonly message: string;
   readonly author: Person;
   readonly committer: Person;
+  /** Nothing is committed before it has resolved, nor when it rejects, which is then why this does. */
+  readonly ready?: Promise<unknown> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -55,18 +57,21 @@ export async function commitAll(tree: WorkTree, input: CommitInput): Promise<str
 const maxTries = 5;
 
 async function commitLocked(tree: WorkTree, index: string, input: CommitInput): Promise<string> {
-  const { message, author, committer, signal } = input;
+  const { message, author, committer, ready, signal } = input;
   const gitDir = gitDirOf(tree);
   const place = path.join(gitDir, 'muster-index');
   await Promise.all([requireBranch(tree, gitDir), sweepLeftovers(place)]);
   const indexFile = passingName(place, 'to');
   const staging: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal };
+  let isInPlace = false;
   try {
     await startFrom(index, staging);
     const changes = await findChanges(staging);
     requireNoneNested(changes);
     await stage(staging, changes);
-    if (await differs(staging, changes)) {
+    const isDifferent = await differs(staging, changes);
+    await ready;
+    if (isDifferent) {
       await tree.view.run({
         // `--allow-empty` since git would else look at the work tree once more, submodules included.
         args: [
@@ -87,10 +92,12 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
       });
     }
     const [head] = await Promise.all([branchHead(tree), rename(indexFile, index)]);
+    isInPlace = true;
     if (head === undefined) throw new Error(`${tree.branch} is gone`);
     return head;
   } finally {
-    await Promise.all([indexFile, `${indexFile}.lock`].map((file) => rm(file, { force: true })));
+    // Git leaves nothing of it when all has gone well.
+    if (!isInPlace) await Promise.all([indexFile, `${indexFile}.lock`].map((file) => rm(file, { force: true })));
     letGo(indexFile);
   }
 }

@@ -1,5 +1,5 @@
 import { copyFile, link, stat, utimes } from 'node:fs/promises';
-import { isMissing } from './file-errors.js';
+import { isMissing } from '../files/file-errors.js';
 
 /**
  * Puts an index where git can go on from it, without a change of the first: git never writes into one, but puts another in its place. So

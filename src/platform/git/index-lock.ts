@@ -1,8 +1,8 @@
 import { lstat, readlink, rm, symlink } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { AppError } from '../../errors.js';
-import { isTaken } from './file-errors.js';
-import { isAlive } from './leftovers.js';
+import { isTaken } from '../files/file-errors.js';
+import { isAlive } from '../files/leftovers.js';
 
 /** Longer than any command holds it that nobody waits for. */
 const staleMs = 600_000;

@@ -1,6 +1,7 @@
 export { type Git, createGit, GitFailure, type GitOptions, type GitOutput, type GitRun } from './run.js';
 export { inspectRepository, type Inspection, type Repository } from './inspect.js';
 export { isObjectId, isRefName } from './ref-name.js';
+export { keepRef } from './kept-ref.js';
 export { readLooseTree } from './objects.js';
 export { listBranches, listWorkTrees, readRef } from './refs.js';
 export { commitAll, type CommitInput, type Person } from './commit.js';

@@ -1,6 +1,6 @@
 import { constants, open } from 'node:fs/promises';
 import { codeOf } from '../../errors.js';
-import { isMissing } from './file-errors.js';
+import { isMissing } from '../files/file-errors.js';
 
 const maxBytes = 256 * 1024 * 1024;
 // A pipe in a file's place would else be waited for, and a link followed.

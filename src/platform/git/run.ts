@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { AppError, messageOf } from '../../errors.js';
 import { gitEnvironment } from './environment.js';
-import { noRoom } from './file-errors.js';
+import { noRoom } from '../files/file-errors.js';
 
 export interface GitRun {
   /** What comes from a caller stands behind `--end-of-options` or `--`. */

@@ -2,8 +2,8 @@ import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { findChanges, stage, type Staging } from './changes.js';
 import { startFrom } from './commit.js';
-import { letGo, passingName } from './leftovers.js';
-import { sweepLeftovers } from './remove-tree.js';
+import { letGo, passingName } from '../files/leftovers.js';
+import { sweepLeftovers } from '../files/remove-tree.js';
 import { gitDirOf, type WorkTree } from './work-tree.js';
 
 interface Made {

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
-import { isTaken } from './file-errors.js';
+import { isTaken } from '../files/file-errors.js';
 import { firstOutside, inspectRepository, writtenAlways, type Repository } from './inspect.js';
-import { letGo, passingName } from './leftovers.js';
-import { sweepLeftovers } from './remove-tree.js';
+import { letGo, passingName } from '../files/leftovers.js';
+import { sweepLeftovers } from '../files/remove-tree.js';
 import type { Git, GitOutput, GitRun } from './run.js';
 
 /**

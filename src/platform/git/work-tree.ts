@@ -1,10 +1,10 @@
 import { lstat, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
-import { isMissing, isTaken, sayNoRoom } from './file-errors.js';
-import { letGo, passingName } from './leftovers.js';
+import { isMissing, isTaken, sayNoRoom } from '../files/file-errors.js';
+import { letGo, passingName } from '../files/leftovers.js';
 import { readPlainFile } from './plain-file.js';
-import { removeTree, sweepLeftovers } from './remove-tree.js';
+import { removeTree, sweepLeftovers } from '../files/remove-tree.js';
 import { GitFailure } from './run.js';
 import type { View } from './view.js';
 

@@ -32,7 +32,8 @@ async function submit(options: WorkOptions = {}): Promise<Submission> {
   const { vcs, task, folder } = work;
   const { baseCommit } = await work.start();
   writeFiles(folder, { a: 'changed\n', new: 'x\n', ignored: 'x\n' });
-  const submitted = await vcs.commit({ ...task, baseCommit, message: 'Work', author, committer });
+  const { kept, ...submitted } = await vcs.commit({ ...task, baseCommit, message: 'Work', author, committer });
+  await kept;
   const compare = () => vcs.compare({ ...task, ...submitted });
   return {
     ...work,

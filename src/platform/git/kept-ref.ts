@@ -1,0 +1,54 @@
+import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { codeOf } from '../../errors.js';
+import { isMissing } from '../files/file-errors.js';
+import { letGo, passingName } from '../files/leftovers.js';
+import { readPlainFile } from './plain-file.js';
+import { sweepLeftovers } from '../files/remove-tree.js';
+
+/**
+ * Makes a reference that never points to anything else, as one does that is named after a commit to keep that from being collected. It is
+ * on disk then. Git's lock on it need not be taken, since whoever writes it writes the same; and no process of git is needed.
+ *
+ * @param gitDir the common directory, in which none of the name's folders is a symbolic link.
+ */
+export async function keepRef(gitDir: string, name: string, id: string): Promise<void> {
+  const file = path.join(gitDir, name);
+  if ((await readPlainFile(file))?.toString().trim() === id) return;
+  // Not beside it, where git would take it for a reference.
+  const place = path.join(gitDir, 'muster-ref');
+  await sweepLeftovers(place);
+  const made = passingName(place, 'to');
+  try {
+    const handle = await open(made, 'wx');
+    try {
+      await handle.writeFile(`${id}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(made, file).catch(async (error: unknown) => {
+      if (!isMissing(error)) throw error;
+      await makeFolders(gitDir, path.dirname(name));
+      await rename(made, file);
+    });
+  } finally {
+    await rm(made, { force: true });
+    letGo(made);
+  }
+}
+
+/** With the mode that all of `refs` has: others may write there, too, in a repository that a group shares. */
+async function makeFolders(gitDir: string, name: string): Promise<void> {
+  const { mode } = await stat(path.join(gitDir, 'refs'));
+  const parts = name.split('/');
+  for (const count of parts.keys()) {
+    const folder = path.join(gitDir, ...parts.slice(0, count + 1));
+    try {
+      await mkdir(folder);
+      await chmod(folder, mode & 0o7777);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    }
+  }
+}
