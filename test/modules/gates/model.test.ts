@@ -17,6 +17,8 @@ import {
   type GateModel,
   lastRound,
   type ModelTask,
+  type Move,
+  moves,
   newModel,
   type Outcome,
   type Place,
@@ -46,10 +48,7 @@ const deciding = fc.record({
   ...fate,
 });
 const moving = fc.record({
-  do: fc.constantFrom<Extract<Step, { do: 'release' }>['do']>(
-    ...(['release', 'release', 'release', 'request', 'request', 'wait', 'resume', 'cancel', 'force'] as const),
-    ...(['reopen', 'reopen', 'review', 'move'] as const),
-  ),
+  do: fc.constantFrom<Move>(...([...moves, 'release', 'release', 'request', 'reopen'] as const)),
   on,
 });
 const step = fc.oneof<fc.WeightedArbitrary<Step>[]>(

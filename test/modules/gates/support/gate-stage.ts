@@ -108,7 +108,7 @@ export async function expectReduced(
   ]);
   expect([...state.gates.values()].sort(byId)).toEqual(lists.flat().sort(byId));
   for (const review of [...(await client.reviews.list(ids.a)), ...(await client.reviews.list(ids.b))]) {
-    const results = (await client.results(review.id)).map(({ stdout: _, stderr: __, ...rest }) => rest);
+    const results = (await client.results(review.id)).map(({ stdout: _out, stderr: _err, ...rest }) => rest);
     expect(state.gateResults.get(review.id) ?? []).toEqual(results);
     expect(state.reviews.get(review.id)).toEqual(review);
   }
