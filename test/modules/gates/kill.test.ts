@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { dataDirOf } from '../../support/app.js';
+import { dataDirOf, startTestApp } from '../../support/app.js';
 import { isRunning, useBuiltServer } from '../../support/built-server.js';
 import { createTestDatabase } from '../../support/database.js';
 import { createGatesClient, type GatesClient } from '../../support/gates-client.js';
@@ -123,4 +123,31 @@ test('two servers share the gates, and each runs once; one that is to run none r
     most.set(pid, Math.max(most.get(pid) ?? 0, now.get(pid) ?? 0));
   }
   expect(most).toEqual(new Map(workers.map(({ pid }) => [String(pid), 3])));
+});
+
+test('connections that are cut while a gate runs cost it nothing', async () => {
+  const app = await startTestApp({ flags: { 'poll-interval': '1s' } });
+  const client = createGatesClient(app.url);
+  const { id, root } = await addTask(client);
+  const [starts, go] = [path.join(root, 'starts.log'), path.join(root, 'go.log')];
+  const command = `echo x >> '${starts}'; until test -e '${go}'; do sleep 0.02; done; echo end`;
+  await client.add({ type: 'Task', id }, { command });
+  const review = await client.reviews.submit(id, { f: 'x' });
+  await until('it runs', () => existsSync(starts));
+  const cut = () =>
+    app.database.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name LIKE 'muster%'`);
+  let cuts = 3;
+  await cut();
+  writeFileSync(go, '');
+  // Whether it is cut before, in or after the verdict.
+  await until('there is a verdict', async () => {
+    const [row] = await app.database.query<{ status: string }>('SELECT status FROM gate_runs');
+    if (row?.status === 'Running' && cuts-- > 0) await cut();
+    return row?.status === 'Passed';
+  });
+  await until('the server answers', () => client.reviews.get(review.id).catch(() => undefined));
+  expect(await client.results(review.id)).toMatchObject([{ status: 'Passed', attempt: 1, runs: 1, stdout: 'end\n' }]);
+  expect((await client.reviews.get(review.id)).status).toBe('AgentPending');
+  expect(readFileSync(starts, 'utf8')).toBe('x\n');
 });

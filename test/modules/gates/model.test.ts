@@ -2,15 +2,13 @@ import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { emptyLedgerState, reduceEvents } from '../../../src/client/index.js';
 import { asOften } from '../../support/effort.js';
 import { createGatesClient, type GatesClient } from '../../support/gates-client.js';
-import { git, useGitRepos } from '../../support/git-repos.js';
-import { createHelpClient, type HelpClient } from '../../support/help-client.js';
-import { RefusedError } from '../../support/jobs-client.js';
-import { registerRepo } from '../../support/tasks-client.js';
+import { useGitRepos } from '../../support/git-repos.js';
+import { createHelpClient } from '../../support/help-client.js';
 import { startTestApps } from '../../support/two-apps.js';
 import { ledgerOf } from '../tasks/support/task-ledger.js';
+import { illegal } from './support/gate-ledger.js';
 import {
   apply,
   effective,
@@ -19,6 +17,8 @@ import {
   type GateModel,
   lastRound,
   type ModelTask,
+  type Move,
+  moves,
   newModel,
   type Outcome,
   type Place,
@@ -26,6 +26,7 @@ import {
   type Step,
   type TaskName,
 } from './support/gate-model.js';
+import { expectReduced, lastReview, perform, setStage, type Stage } from './support/gate-stage.js';
 
 const repos = useGitRepos();
 
@@ -47,10 +48,7 @@ const deciding = fc.record({
   ...fate,
 });
 const moving = fc.record({
-  do: fc.constantFrom<Extract<Step, { do: 'release' }>['do']>(
-    ...(['release', 'release', 'release', 'request', 'request', 'wait', 'resume', 'cancel', 'force'] as const),
-    ...(['reopen', 'reopen', 'review', 'move'] as const),
-  ),
+  do: fc.constantFrom<Move>(...([...moves, 'release', 'release', 'request', 'reopen'] as const)),
   on,
 });
 const step = fc.oneof<fc.WeightedArbitrary<Step>[]>(
@@ -99,35 +97,17 @@ const telling: Step[] = [
   { do: 'rerun', on: 'b', ...passing },
   { do: 'review', on: 'b' },
   { do: 'move', on: 'b' },
-  { do: 'rerun', on: 'b', ...failing },
+  { do: 'rerun', on: 'b', ...passing },
+  { do: 'move', on: 'b' },
+  { do: 'approve', on: 'b', ...held(0) },
+  { do: 'release', on: 'b' },
+  { do: 'approve', on: 'b', ...passing },
   { do: 'move', on: 'b' },
   { do: 'approve', on: 'b', ...held(0) },
   { do: 'force', on: 'b' },
   { do: 'approve', on: 'a', ...passing },
   { do: 'remove', gate: 0 },
 ];
-
-interface Stage {
-  readonly repoId: string;
-  readonly ids: Readonly<Record<Exclude<Place, 'repo'>, string>>;
-  readonly worktrees: Readonly<Record<TaskName, string>>;
-  /** Where gates look for what they are to come to. */
-  readonly fates: string;
-  readonly gateIds: Map<string, string>;
-}
-
-async function setUp({ url, tasks }: GatesClient): Promise<Stage> {
-  const repoId = await registerRepo(url, repos.repo());
-  const { id: milestone } = await tasks.create({ repo_id: repoId, kind: 'Milestone' });
-  const begun = async (): Promise<readonly [id: string, worktree: string]> => {
-    const { id } = await tasks.create({ repo_id: repoId, parent_id: milestone });
-    await tasks.start(id);
-    return [id, (await tasks.get(id)).vcs?.worktree_path ?? ''];
-  };
-  const [[a, ofA], [b, ofB]] = [await begun(), await begun()];
-  const worktrees = { a: ofA, b: ofB };
-  return { repoId, ids: { milestone, a, b }, worktrees, fates: repos.folder(), gateIds: new Map() };
-}
 
 /** Waits to hear what it is to come to, and comes to that. */
 function commandIn(folder: string): string {
@@ -141,69 +121,6 @@ function tellFates({ fates }: Stage, task: ModelTask, reviewId: string): void {
     const file = path.join(fates, `${reviewId}.${gate.name}`);
     if (status === 'Pending' || status === 'Cancelled') rmSync(file, { force: true });
     else writeFileSync(file, `${outcome}\n`);
-  }
-}
-
-/** Asks a server for what the model has done already. Answers the word of the answer. */
-async function perform(
-  client: GatesClient,
-  help: HelpClient,
-  stage: Stage,
-  model: GateModel,
-  what: Step,
-  gate: string,
-) {
-  const { ids, gateIds, repoId } = stage;
-  if (what.do === 'add') {
-    const scope =
-      what.at === 'repo' ? { type: 'Repo' as const, id: repoId } : { type: 'Task' as const, id: ids[what.at] };
-    const input = { name: gate, command: commandIn(stage.fates), max_retries: what.maxRetries };
-    gateIds.set(gate, (await client.add(scope, input)).id);
-    return;
-  }
-  if (what.do === 'remove') return client.remove(gateIds.get(gate) ?? '');
-  if (what.do === 'update') return client.update(gateIds.get(gate) ?? '', { max_retries: what.maxRetries });
-  const id = ids[what.on];
-  const task = model.tasks[what.on];
-  const last = async (): Promise<string> => (await client.reviews.list(id)).at(-1)?.id ?? '';
-  switch (what.do) {
-    case 'submit':
-      await client.tasks.submit(id, { allow_empty: true });
-      return tellFates(stage, task, await last());
-    case 'release':
-      return tellFates(stage, task, await last());
-    case 'approve':
-      return client.reviews.approve(await last());
-    case 'rerun':
-      return client.rerun(await last());
-    case 'request':
-      return client.reviews.requestChanges(await last());
-    case 'wait':
-      return help.ask(id);
-    case 'resume':
-      await help.respond((await help.active(id))?.id ?? '');
-      return help.resume(id);
-    case 'cancel':
-      return client.tasks.cancel(id);
-    case 'force':
-      return client.tasks.complete(id);
-    case 'reopen':
-      return client.tasks.setStatus(id, 'InProgress');
-    case 'review':
-      return client.tasks.setStatus(id, 'InReview');
-    case 'move':
-      git(stage.worktrees[what.on], 'commit', '--quiet', '--allow-empty', '--message=Moved');
-      return;
-  }
-}
-
-async function wordOf(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return 'ok';
-  } catch (error) {
-    if (error instanceof RefusedError) return error.body.error;
-    throw error;
   }
 }
 
@@ -240,56 +157,94 @@ async function expectAsModelled(client: GatesClient, { ids }: Stage, model: Gate
   );
 }
 
-/** The reducer must make the rows that the server has, of its ledger alone. */
-async function expectReduced(client: GatesClient, { repoId, ids }: Stage): Promise<void> {
-  const state = reduceEvents(emptyLedgerState({ filtered: true }), await ledgerOf(client.url, repoId));
-  const lists = await Promise.all([
-    client.list('repo', repoId),
-    ...Object.values(ids).map((id) => client.list('task', id)),
-  ]);
-  const byId = (one: { readonly id: string }, other: { readonly id: string }) => (one.id < other.id ? -1 : 1);
-  expect([...state.gates.values()].sort(byId)).toEqual(lists.flat().sort(byId));
-  for (const review of [...(await client.reviews.list(ids.a)), ...(await client.reviews.list(ids.b))]) {
-    const results = (await client.results(review.id)).map(({ stdout: _, stderr: __, ...rest }) => rest);
-    expect(state.gateResults.get(review.id) ?? []).toEqual(results);
-    expect(state.reviews.get(review.id)).toEqual(review);
-  }
+/** Two servers on one database, which run as many gates as there are. Answers them by turns. */
+async function startBoth() {
+  const flags = { 'gate-concurrency': '32' };
+  const { apps } = await startTestApps({ flags }, { flags });
+  const at = (url: string) => ({ client: createGatesClient(url), help: createHelpClient(url) });
+  const [one, other] = [at(apps[0].url), at(apps[1].url)];
+  return (place: number) => (place % 2 === 0 ? one : other);
 }
 
 test(
   'whatever becomes of gates, reviews and tasks are as the model says, and as the ledger tells',
   { timeout: asOften(120_000) },
   async () => {
-    const flags = { 'gate-concurrency': '32' };
-    const { apps } = await startTestApps({ flags }, { flags });
-    const clients = apps.map(({ url }) => createGatesClient(url));
-    const helps = apps.map(({ url }) => createHelpClient(url));
-    const [client, help] = [clients[0], helps[0]];
-    if (client === undefined || help === undefined) throw new Error('there is no server');
+    const serverAt = await startBoth();
+    const { client: reader } = serverAt(0);
     await fc.assert(
       fc.asyncProperty(life, async (steps) => {
-        const stage = await setUp(client);
+        const stage = await setStage(reader, repos);
         const model = newModel();
         for (const [place, what] of steps.entries()) {
-          const gate = 'gate' in what ? gateOf(model, what.gate)?.name : `g${model.added + 1}`;
+          const name = 'gate' in what ? (gateOf(model, what.gate)?.name ?? '') : `g${model.added + 1}`;
           const expected = apply(model, what);
           if (expected === 'none') continue;
-          const begins = (what.do === 'rerun' && expected === 'ok') || expected === 'stale';
-          if (begins && 'on' in what) {
-            const reviews = await client.reviews.list(stage.ids[what.on]);
-            tellFates(stage, model.tasks[what.on], reviews.at(-1)?.id ?? '');
+          const { client, help } = serverAt(place);
+          const tell = async (on: TaskName) =>
+            tellFates(stage, model.tasks[on], await lastReview(reader, stage.ids[on]));
+          if ((what.do === 'rerun' && expected === 'ok') || (what.do === 'approve' && expected === 'stale')) {
+            await tell(what.on);
           }
-          const [by = client, asker = help] = [clients[place % apps.length], helps[place % apps.length]];
-          const word = await wordOf(Promise.resolve(perform(by, asker, stage, model, what, gate ?? '')));
+          const word = await perform(client, help, stage, what, { name, command: commandIn(stage.fates) });
           expect(word, JSON.stringify(what)).toBe(expected);
-          for (const name of 'on' in what ? [what.on] : (['a', 'b'] as const)) {
-            await expectAsModelled(by, stage, model, name);
+          if ((what.do === 'submit' || what.do === 'release') && expected === 'ok') await tell(what.on);
+          for (const on of 'on' in what ? [what.on] : (['a', 'b'] as const)) {
+            await expectAsModelled(client, stage, model, on);
           }
         }
-        await expectReduced(client, stage);
-        for (const name of ['a', 'b'] as const) await client.tasks.cancel(stage.ids[name]).catch(() => undefined);
+        await expectReduced(reader, stage, await ledgerOf(reader.url, stage.repoId));
+        for (const id of [stage.ids.a, stage.ids.b]) await reader.tasks.setStatus(id, 'InProgress');
       }),
       { numRuns: asOften(4), endOnFailure: true, examples: [[telling]] },
+    );
+  },
+);
+
+/** What gates come to that nobody tells. */
+const command = fc.constantFrom('true', 'true', 'exit 1', 'kill -KILL $$');
+const all = fc.oneof<fc.WeightedArbitrary<Step>[]>(
+  { weight: 3, arbitrary: changing },
+  { weight: 5, arbitrary: deciding },
+  { weight: 4, arbitrary: moving.filter((what) => what.do !== 'release' && what.do !== 'move') },
+);
+
+test(
+  'at the same time, on two servers, each step is one that the rules allow at its place',
+  { timeout: asOften(120_000) },
+  async () => {
+    const serverAt = await startBoth();
+    const { client: reader } = serverAt(0);
+    const begin = fc.array(fc.tuple(adding, command), { minLength: 3, maxLength: 3 });
+    const steps = fc.array(fc.tuple(all, command), { minLength: 60, maxLength: 80, size: 'max' });
+    await fc.assert(
+      fc.asyncProperty(begin, steps, async (first, others) => {
+        const stage = await setStage(reader, repos);
+        const { milestone, a, b } = stage.ids;
+        const waiting = [...first, ...others].entries();
+        const act = async (actor: number): Promise<void> => {
+          const { client, help } = serverAt(actor);
+          for (const [place, [what, shell]] of waiting) {
+            const known = [...stage.gateIds.keys()];
+            const name = 'gate' in what ? known[what.gate % Math.max(1, known.length)] : `g${place}`;
+            if (name === undefined) continue;
+            const word = await perform(client, help, stage, what, { name, command: shell });
+            expect(['ok', 'conflict', 'not_found', 'invalid_state', 'review_open']).toContain(word);
+            const begins = word === 'ok' && (what.do === 'submit' || what.do === 'rerun');
+            if (begins) await client.ended(await lastReview(client, stage.ids[what.on]));
+          }
+        };
+        await Promise.all([0, 1, 2, 3].map(act));
+        for (const id of [a, b]) {
+          const review = await lastReview(reader, id);
+          if (review !== '') await reader.ended(review);
+        }
+        const events = await ledgerOf(reader.url, stage.repoId);
+        const lineages = new Map([a, b].map((id) => [id, [stage.repoId, milestone, id]]));
+        expect(illegal(events, lineages)).toEqual([]);
+        await expectReduced(reader, stage, events);
+      }),
+      { numRuns: asOften(3), endOnFailure: true },
     );
   },
 );

@@ -16,15 +16,16 @@ export interface Fate {
   readonly held: boolean;
 }
 
+/** What is done to a task or its review, and brings no gates to run. */
+export const moves = ['release', 'request', 'wait', 'resume', 'cancel', 'force', 'reopen', 'review', 'move'] as const;
+export type Move = (typeof moves)[number];
+
 export type Step =
   | { readonly do: 'add'; readonly at: Place; readonly maxRetries: number }
   | { readonly do: 'remove'; readonly gate: number }
   | { readonly do: 'update'; readonly gate: number; readonly maxRetries: number }
   | ({ readonly do: 'submit' | 'rerun' | 'approve'; readonly on: TaskName } & Fate)
-  | {
-      readonly do: 'release' | 'request' | 'wait' | 'resume' | 'cancel' | 'force' | 'reopen' | 'review' | 'move';
-      readonly on: TaskName;
-    };
+  | { readonly do: Move; readonly on: TaskName };
 
 export interface ModelGate {
   readonly name: string;
@@ -187,7 +188,7 @@ function judge(task: ModelTask): void {
   if (task.status !== 'InReview' || review?.status !== 'GatesPending' || isRunning(task)) return;
   const statuses = new Set(lastRound(task).map(({ status }) => status));
   if (statuses.has('Escalated')) review.status = 'GatesEscalated';
-  else if (statuses.has('Failed')) Object.assign(task, { status: 'InProgress' }, close(task, 'InProgress'));
+  else if (statuses.has('Failed')) close(task, 'InProgress');
   else review.status = 'AgentPending';
 }
 
@@ -203,7 +204,7 @@ function close(
   review.status = verdict;
 }
 
-function move(task: ModelTask, what: Extract<Step, { do: 'release' | 'move' }>['do']): string {
+function move(task: ModelTask, what: Move): string {
   const { status } = task;
   switch (what) {
     case 'release':
