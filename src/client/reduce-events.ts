@@ -1,4 +1,3 @@
-import type { Json } from '../platform/json.js';
 import { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
 import { type HelpRow, helpAfter } from './reduce-help.js';
@@ -6,6 +5,7 @@ import { type GateResultRow, type GateRow, gatesAfter } from './reduce-gates.js'
 import { type LearningRow, learningsAfter } from './reduce-learnings.js';
 import { type CommentRow, type ReviewRow, reviewsAfter } from './reduce-reviews.js';
 import { type TaskRow, tasksAfter } from './reduce-tasks.js';
+import { told } from './told.js';
 
 export type { LedgerEvent };
 
@@ -156,13 +156,7 @@ function beginning({ type, payload }: LedgerEvent): Unnamed {
 
 const fields = ['status', ...Object.keys(unknown)];
 
-/** Only fields of a row: later versions may tell more. */
-function changes({ payload }: LedgerEvent): Pick<JobRow, 'status'> {
-  const changed: { [field: string]: Json } = {};
-  for (const field of fields) {
-    const value = payload[field];
-    if (value !== undefined) changed[field] = value;
-  }
+function changes(event: LedgerEvent): Pick<JobRow, 'status'> {
   // Every event of a job tells its status.
-  return changed as unknown as Pick<JobRow, 'status'>;
+  return told<JobRow>(event, fields) as Pick<JobRow, 'status'>;
 }

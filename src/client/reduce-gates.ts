@@ -1,6 +1,6 @@
-import type { Json } from '../platform/json.js';
 import type { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
+import { told } from './told.js';
 
 /** A gate as REST prints it. What no event has told is undefined: of one that was added before the first event that was reduced. */
 export interface GateRow {
@@ -110,16 +110,6 @@ const unknownResult: Omit<GateResultRow, 'gate_id' | 'task_id' | 'review_id'> = 
   round: undefined,
 };
 const resultFields = Object.keys(unknownResult);
-
-/** Only fields of a row: later versions may tell more. */
-function told<Row>({ payload }: LedgerEvent, names: readonly string[]): Partial<Row> {
-  const fields: { [field: string]: Json } = {};
-  for (const name of names) {
-    const value = payload[name];
-    if (value !== undefined) fields[name] = value;
-  }
-  return fields as Partial<Row>;
-}
 
 function without<Row>(rows: ChunkedMap<Row>, isGone: (row: Row) => boolean): ChunkedMap<Row> {
   const gone = [...rows].filter(([, row]) => isGone(row));

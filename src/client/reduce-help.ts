@@ -1,6 +1,6 @@
-import type { Json } from '../platform/json.js';
 import type { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
+import { told } from './told.js';
 
 /** A request for help as REST prints it. What no event has told is undefined: of one that was asked before the first event that was reduced. */
 export interface HelpRow {
@@ -45,10 +45,10 @@ export function helpAfter(help: HelpRows, event: LedgerEvent): HelpRows {
 type Told = Partial<HelpRow> & Pick<HelpRow, 'id' | 'task_id'>;
 
 /** The rows of a task with what is told of one of them. */
-function withRow(help: HelpRows, taskId: string, told: Told): HelpRows {
+function withRow(help: HelpRows, taskId: string, news: Told): HelpRows {
   const rows = help.get(taskId) ?? [];
-  const place = rows.findIndex(({ id }) => id === told.id);
-  const row: HelpRow = { ...unknown, ...rows[place], ...told };
+  const place = rows.findIndex(({ id }) => id === news.id);
+  const row: HelpRow = { ...unknown, ...rows[place], ...news };
   return help.with(taskId, place < 0 ? [...rows, row] : rows.with(place, row));
 }
 
@@ -78,12 +78,6 @@ const unanswered = {
   answered_by_default: false,
 };
 
-/** Only fields of a row: later versions may tell more. */
-function rowOf(taskId: string, { payload }: LedgerEvent): Told {
-  const fields: { [field: string]: Json } = {};
-  for (const field of Object.keys(unknown)) {
-    const value = payload[field];
-    if (value !== undefined) fields[field] = value;
-  }
-  return { ...fields, id: String(payload['help_id']), task_id: taskId };
+function rowOf(taskId: string, event: LedgerEvent): Told {
+  return { ...told<HelpRow>(event, Object.keys(unknown)), id: String(event.payload['help_id']), task_id: taskId };
 }

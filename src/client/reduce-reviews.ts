@@ -1,6 +1,6 @@
-import type { Json } from '../platform/json.js';
 import type { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
+import { told } from './told.js';
 
 /**
  * A review as REST prints it. What no event has told yet is undefined; that happens only to reviews that were opened before the first
@@ -95,16 +95,6 @@ const unknownComment: Omit<CommentRow, 'id' | 'task_id' | 'review_id'> = {
   resolved_at: undefined,
 };
 const commentFields = Object.keys(unknownComment);
-
-/** Only fields of a row: later versions may tell more. */
-function told<Row>({ payload }: LedgerEvent, names: readonly string[]): Partial<Row> {
-  const fields: { [field: string]: Json } = {};
-  for (const name of names) {
-    const value = payload[name];
-    if (value !== undefined) fields[name] = value;
-  }
-  return fields as Partial<Row>;
-}
 
 function withoutTask<Row extends { readonly id: string; readonly task_id: string | null }>(
   rows: ChunkedMap<Row>,

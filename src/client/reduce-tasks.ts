@@ -1,6 +1,6 @@
-import type { Json } from '../platform/json.js';
 import type { ChunkedMap } from './chunked-map.js';
 import type { LedgerEvent } from './event-json.js';
+import { told } from './told.js';
 
 /**
  * A task as REST prints it, but for `effectively_blocked`, which `isEffectivelyBlocked` tells of all rows together. What no event has
@@ -94,16 +94,11 @@ const unknown: Omit<TaskRow, 'id'> = {
   completed_at: undefined,
 };
 
-const told = Object.keys(unknown).filter((field) => field !== 'repo_id' && field !== 'blocks');
+const fields = Object.keys(unknown).filter((field) => field !== 'repo_id' && field !== 'blocks');
 
-/** Only fields of a row: later versions may tell more. */
-function fieldsOf({ payload, repo_id }: LedgerEvent): Partial<TaskRow> {
-  const fields: { [field: string]: Json } = {};
-  for (const field of told) {
-    const value = payload[field];
-    if (value !== undefined) fields[field] = value;
-  }
-  return { ...fields, ...(repo_id !== null && { repo_id }) } as Partial<TaskRow>;
+function fieldsOf(event: LedgerEvent): Partial<TaskRow> {
+  const { repo_id } = event;
+  return { ...told<TaskRow>(event, fields), ...(repo_id !== null && { repo_id }) };
 }
 
 type ListChange = (list: readonly string[]) => readonly string[];
