@@ -35,6 +35,7 @@ const unasked: readonly string[] = [
   'database_connection_lost',
   'wakeup_not_sent',
   'gauge_not_read',
+  'gates_not_claimed',
 ];
 
 type Headers = Readonly<Record<string, string>>;

@@ -1,7 +1,14 @@
 import type { Queries, Tx } from '../../platform/db/db.js';
 import type { NewId } from '../../platform/ids.js';
 import type { GatedReviews, GatedTasks } from '../gates/index.js';
-import { findOpenOfRepo, findOpenReviews, findReview, type GatedTask, type ReviewedTasks } from '../reviews/index.js';
+import {
+  findOpenOfRepo,
+  findOpenReviews,
+  findReview,
+  type GatedTask,
+  isReviewId,
+  type ReviewedTasks,
+} from '../reviews/index.js';
 import { vcsChange } from './changes.js';
 import { complete, goOn, move } from './moves.js';
 import { addGraphs, findNodes, lineageOf, lockGraphs, lockNode, type Node } from './store.js';
@@ -41,7 +48,7 @@ export const gatedTasks: GatedTasks = {
 
 /** What gates do with reviews. */
 export const gatedReviews: GatedReviews = {
-  exists: async (on, id) => (await findReview(on, id)) !== undefined,
+  exists: async (on, id) => isReviewId(id) && (await findReview(on, id)) !== undefined,
   async judge(tx, id, now) {
     const node = await find(tx, id);
     return node === undefined ? [] : goOn(tx, node, now);

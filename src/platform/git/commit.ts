@@ -63,7 +63,6 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
   await Promise.all([requireBranch(tree, gitDir), sweepLeftovers(place)]);
   const indexFile = passingName(place, 'to');
   const staging: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal };
-  let isInPlace = false;
   try {
     await startFrom(index, staging);
     const changes = await findChanges(staging);
@@ -92,12 +91,10 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
       });
     }
     const [head] = await Promise.all([branchHead(tree), rename(indexFile, index)]);
-    isInPlace = true;
     if (head === undefined) throw new Error(`${tree.branch} is gone`);
     return head;
   } finally {
-    // Git leaves nothing of it when all has gone well.
-    if (!isInPlace) await Promise.all([indexFile, `${indexFile}.lock`].map((file) => rm(file, { force: true })));
+    await Promise.all([indexFile, `${indexFile}.lock`].map((file) => rm(file, { force: true })));
     letGo(indexFile);
   }
 }
