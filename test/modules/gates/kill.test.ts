@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { dataDirOf, startTestApp } from '../../support/app.js';
 import { isRunning, useBuiltServer } from '../../support/built-server.js';
@@ -125,7 +126,7 @@ test('two servers share the gates, and each runs once; one that is to run none r
   expect(most).toEqual(new Map(workers.map(({ pid }) => [String(pid), 3])));
 });
 
-test('connections that are cut while a gate runs cost it nothing', async () => {
+test('connections that are cut in the middle of the verdict cost it nothing', async () => {
   const app = await startTestApp({ flags: { 'poll-interval': '1s' } });
   const client = createGatesClient(app.url);
   const { id, root } = await addTask(client);
@@ -134,17 +135,22 @@ test('connections that are cut while a gate runs cost it nothing', async () => {
   await client.add({ type: 'Task', id }, { command });
   const review = await client.reviews.submit(id, { f: 'x' });
   await until('it runs', () => existsSync(starts));
-  const cut = () =>
-    app.database.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-      WHERE datname = current_database() AND application_name LIKE 'muster%'`);
-  let cuts = 3;
-  await cut();
+  const other = new pg.Client({ connectionString: app.database.url });
+  await other.connect();
+  onTestFinished(() => other.end());
+  await other.query('BEGIN; SELECT FROM gate_runs FOR UPDATE');
   writeFileSync(go, '');
-  // Whether it is cut before, in or after the verdict.
+  await until('the verdict stands still', async () => {
+    const rows = await app.database.query(`SELECT FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%gate_runs%'`);
+    return rows.length > 0;
+  });
+  await app.database.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'muster%'`);
+  await other.query('ROLLBACK');
   await until('there is a verdict', async () => {
     const [row] = await app.database.query<{ status: string }>('SELECT status FROM gate_runs');
-    if (row?.status === 'Running' && cuts-- > 0) await cut();
-    return row?.status === 'Passed';
+    return row?.status !== 'Running';
   });
   await until('the server answers', () => client.reviews.get(review.id).catch(() => undefined));
   expect(await client.results(review.id)).toMatchObject([{ status: 'Passed', attempt: 1, runs: 1, stdout: 'end\n' }]);
