@@ -88,13 +88,23 @@ export async function taskCases({ database, muster, seconds }) {
   return { cases, stop: () => Promise.all(children.map((child) => child.stop())) };
 }
 
+/** Muster looks around by itself meanwhile, which may meet it in a deadlock. */
+async function truncate(client) {
+  for (;;) {
+    try {
+      await client.query('truncate repos, events_new cascade');
+      return;
+    } catch (error) {
+      if (error.code !== '40P01') throw error;
+    }
+  }
+}
+
 async function refill(connection) {
   for (const schema of ['public', SCHEMA]) {
     await withClient(connection, async (client) => {
       await client.query(`set search_path = ${schema}`);
-      await client.query(
-        'truncate repos, tasks, task_blockers, task_counts, task_graphs, reviews, task_vcs, events_new',
-      );
+      await truncate(client);
       await client.query('alter table tasks alter column n restart');
       await fillTasks(client, TASKS);
     });

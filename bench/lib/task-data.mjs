@@ -102,8 +102,8 @@ const INSERT_VCS = `
   from tasks t where t.n between $2 and $3 and t.status = 'InReview'`;
 
 const INSERT_REVIEWS = `
-  insert into reviews (id, task_id, status, head_commit, submitted_at, gates_completed_at, created_at, updated_at)
-  select 'rev' || substr(t.id, 4), t.id, 'HumanPending', repeat('b', 40), now(), now(), now(), now()
+  insert into reviews (id, task_id, status, base_commit, head_commit, submitted_at, gates_completed_at, created_at, updated_at)
+  select 'rev' || substr(t.id, 4), t.id, 'HumanPending', repeat('a', 40), repeat('b', 40), now(), now(), now(), now()
   from tasks t where t.n between $1 and $2 and t.status = 'InReview'`;
 
 /** Counts anew what is counted in the rows. */

@@ -44,13 +44,29 @@ const selectTask = statement(
 );
 const selectReview = statement(
   'select_review',
-  `SELECT id, task_id, status, head_commit, submitted_at, gates_completed_at, agent_completed_at, human_completed_at, created_at, updated_at
+  `SELECT id, task_id, status, base_commit, head_commit, head_tree, summary, submitted_at, gates_completed_at, agent_completed_at,
+    human_completed_at, created_at, updated_at
   FROM reviews WHERE task_id = $1 AND status NOT IN ('Approved', 'ChangesRequested')`,
 );
 const selectVcs = statement(
   'select_vcs',
   `SELECT task_id, repo_id, state, ref_name, base_commit, start_commit, head_commit, worktree_path, created_at, updated_at, archived_at
   FROM task_vcs WHERE task_id = $1`,
+);
+
+const selectLearnings = statement(
+  'select_learnings',
+  `SELECT l.id, l.task_id, l.content, l.source_task_id, l.created_at FROM tasks t
+    CROSS JOIN LATERAL unnest(ARRAY[t.id, t.parent_id, t.grand_id]) AS a (id)
+    CROSS JOIN LATERAL (SELECT * FROM learnings WHERE task_id = a.id ORDER BY n DESC LIMIT 100) l
+  WHERE t.id = $1 ORDER BY l.task_id, l.n`,
+);
+const selectGates = statement(
+  'select_gates',
+  `SELECT g.id, g.repo_id, g.task_id, g.source, g.name, g.command, g.timeout_secs, g.max_retries, g.poll_interval_secs,
+    g.max_pending_secs, g.created_at, g.updated_at
+  FROM tasks t JOIN gates g ON g.repo_id = t.repo_id AND (g.task_id IS NULL OR g.task_id IN (t.id, t.parent_id, t.grand_id))
+  WHERE t.id = $1 ORDER BY g.n`,
 );
 
 const lockGraph = statement('lock_graph', 'SELECT repo_id FROM task_graphs WHERE repo_id = $1 FOR UPDATE');
@@ -102,9 +118,12 @@ app.get('/api/tasks/:id', async (request, reply) => {
   const ids = [request.params.id];
   const from = reader();
   const answers = await Promise.all(
-    [selectTask(ids), selectReview(ids), selectVcs(ids)].map((each) => from.query(each)),
+    [selectTask(ids), selectReview(ids), selectVcs(ids), selectLearnings(ids), selectGates(ids)].map((each) =>
+      from.query(each),
+    ),
   );
   const [task, review, vcs] = answers.map(({ rows }) => rows[0]);
+  const [learnings, gates] = answers.slice(3).map(({ rows }) => rows);
   if (task === undefined) return reply.code(404).send({ error: 'not_found', code: 404 });
   const { parent_kind, parent_context, grand_context, ...rest } = task;
   const underMilestone = parent_kind === 'Milestone';
@@ -117,7 +136,14 @@ app.get('/api/tasks/:id', async (request, reply) => {
     },
     review: review ?? null,
     vcs: vcs ?? null,
-    gates: [],
+    learnings: {
+      own: learnings.filter((each) => each.task_id === task.id),
+      parent: underMilestone ? [] : learnings.filter((each) => each.task_id === task.parent_id),
+      milestone: learnings.filter(
+        (each) => each.task_id !== task.id && (underMilestone || each.task_id !== task.parent_id),
+      ),
+    },
+    gates,
   };
 });
 
