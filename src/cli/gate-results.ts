@@ -27,9 +27,16 @@ export const gateResultsCommand = command({
     }),
 });
 
-/** Of a review, oldest first. */
+/** All of a review, oldest first. */
 export async function resultsOf(client: MusterClient, reviewId: string): Promise<readonly ShownResult[]> {
-  return (await client.gates.listGateResults({ reviewId })).results.map(shownResult);
+  const all: ShownResult[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await client.gates.listGateResults({ reviewId, ...(cursor !== undefined && { cursor }) });
+    all.push(...page.results.map(shownResult));
+    cursor = page.nextCursor;
+  } while (cursor !== undefined);
+  return all;
 }
 
 function printResults(id: string, results: readonly ShownResult[], everything: boolean): void {

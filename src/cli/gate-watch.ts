@@ -1,14 +1,8 @@
-import {
-  followGates,
-  type GateNews,
-  GateOutputSchema,
-  type GateResult,
-  type MusterClient,
-  ReviewStatus,
-} from '../client/index.js';
+import { followGates, type GateNews, GateOutputSchema, type MusterClient, ReviewStatus } from '../client/index.js';
 import { command } from './command.js';
 import { exitCodes } from './errors.js';
 import { createGateLines, type ShownOutput } from './gate-lines.js';
+import { resultsOf } from './gate-results.js';
 import { type ShownResult, shownResult } from './gate-text.js';
 import { restShape } from './job-json.js';
 import { jsonFlag } from './jobs-get.js';
@@ -39,7 +33,7 @@ export const gateWatchCommand = command({
 
 async function watch(client: MusterClient, id: string, json: boolean): Promise<number> {
   // Answers the last round, of which the names are; what comes later has the same names.
-  const known = (await client.gates.listGateResults({ reviewId: id })).results;
+  const known = await resultsOf(client, id);
   const round = roundOf(known);
   const lines = createGateLines(
     stdout,
@@ -69,7 +63,7 @@ function shownNews(news: GateNews): object {
   return news.case === 'result' ? { result: shownResult(news.value) } : { output: shownOutput(news.value) };
 }
 
-function roundOf(results: readonly GateResult[]): number {
+function roundOf(results: readonly Pick<ShownResult, 'round'>[]): number {
   return Math.max(0, ...results.map((result) => result.round));
 }
 

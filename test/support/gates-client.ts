@@ -48,7 +48,18 @@ export function createGatesClient(url: string, headers: Readonly<Record<string, 
     return answer.json as T;
   }
 
-  const results = (reviewId: string) => call<RestGateResult[]>('GET', `/api/gates/results/${reviewId}`);
+  /** All of them, oldest first, page by page. */
+  async function results(reviewId: string): Promise<RestGateResult[]> {
+    const all: RestGateResult[] = [];
+    let next: string | undefined = `/api/gates/results/${reviewId}`;
+    while (next !== undefined) {
+      const answer = await rest(url, 'GET', next, undefined, headers);
+      if (answer.status !== 200) throw new RefusedError(`GET ${next}`, answer);
+      all.push(...(answer.json as RestGateResult[]));
+      next = /^<([^>]*)>; rel="next"$/.exec(answer.headers.get('link') ?? '')?.[1];
+    }
+    return all;
+  }
 
   /** Waits until no gate of a review is to run any more. Answers the review, and what its gates have found. */
   async function ended(reviewId: string): Promise<{ readonly review: RestReview; readonly results: RestGateResult[] }> {

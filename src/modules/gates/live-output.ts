@@ -12,16 +12,21 @@ export interface LiveOutputOptions {
   /** Never called twice at a time. When it rejects, what it was to tell is left out. */
   readonly tell: (outputs: readonly Output[]) => Promise<void>;
   readonly onError: (error: unknown) => void;
+  /** How much of each stream is told, in bytes. The result has the end as well. */
+  readonly maxBytes: number;
   /** How long pieces are gathered, in milliseconds. */
   readonly gatherMs?: number;
 }
 
-/** How many bytes of each stream are told. The result has the end as well. */
-const maxBytes = 64 * 1024;
 const defaultGatherMs = 200;
 
-export function createLiveOutput({ tell, onError, gatherMs = defaultGatherMs }: LiveOutputOptions): LiveOutput {
-  const streams = { stdout: createStream(), stderr: createStream() };
+export function createLiveOutput({
+  tell,
+  onError,
+  maxBytes,
+  gatherMs = defaultGatherMs,
+}: LiveOutputOptions): LiveOutput {
+  const streams = { stdout: createStream(maxBytes), stderr: createStream(maxBytes) };
   let gathered: { stream: Output['stream']; text: string }[] = [];
   let timer: NodeJS.Timeout | undefined;
   let telling = Promise.resolve();
@@ -52,7 +57,7 @@ export function createLiveOutput({ tell, onError, gatherMs = defaultGatherMs }: 
   };
 }
 
-function createStream() {
+function createStream(maxBytes: number) {
   const decoder = new StringDecoder('utf8');
   let left = maxBytes;
   return {

@@ -6,7 +6,7 @@ import type { Call } from '../../platform/rpc/call.js';
 import { type Service, service } from '../../platform/rpc/methods.js';
 import { type Origin, originOf } from '../events/index.js';
 import type { Gate, PatchInput } from './gates.js';
-import type { CreateInput, Gates } from './service.js';
+import type { CreateInput, Gates, ResultsInput } from './service.js';
 import type { WatchGates } from './watch.js';
 
 export interface GateRpcDeps {
@@ -52,7 +52,7 @@ export function createGateRpc({ gates, watch, rerun }: GateRpcDeps): Service {
     updateGate: (input: PatchInput, call: Call) =>
       keeping(call, answered, (keep) => gates.update(input, originOf(call), keep)),
     deleteGate: ({ id }: ById, call: Call) => keeping(call, done, (keep) => gates.remove(id, originOf(call), keep)),
-    listGateResults: async ({ reviewId }: OfReview) => ({ results: await gates.results(reviewId) }),
+    listGateResults: (input: ResultsInput) => gates.results(input),
     rerunGates: ({ reviewId }: OfReview, call: Call) =>
       keeping(call, done, (keep) => {
         const { principal, signal } = call;

@@ -1,5 +1,6 @@
 import { AppError, invalidField } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
+import { numberCursor } from '../../platform/cursor.js';
 import type { Db, Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
@@ -27,7 +28,7 @@ import { gatesFilePath } from './gates-file.js';
 import { type GateInput, gateSpec, maxGates } from './rules.js';
 import type { Run } from './runs.js';
 import { deleteGates, findEffective, findGate, insertGate, listGates, updateGate } from './store.js';
-import { listRuns } from './store-runs.js';
+import { listRunsAfter } from './store-runs.js';
 
 export interface GatesDeps {
   readonly db: Db;
@@ -57,8 +58,18 @@ export interface Gates {
   /** All that a task has to pass. */
   effective(taskId: string, signal?: AbortSignal): Promise<readonly Gate[]>;
   /** Every attempt of a review, oldest first. */
-  results(reviewId: string): Promise<readonly Run[]>;
+  results(input: ResultsInput): Promise<{ readonly results: readonly Run[]; readonly nextCursor: string | undefined }>;
 }
+
+export interface ResultsInput {
+  readonly reviewId: string;
+  readonly limit?: number | null | undefined;
+  readonly cursor?: string | null | undefined;
+}
+
+const pageEnd = numberCursor('gate_run');
+/** How much of what gates have printed goes on a page, in characters; at least one result does. Clients of gRPC take 4 MiB. */
+const maxPrinted = 1024 * 1024;
 
 type Made<T> = { readonly result: T; readonly change: Change };
 
@@ -173,11 +184,26 @@ export function createGates({ db, clock, newId, log, appended, files, tasks, rev
       await files.refresh(lineage.repoId, signal);
       return (await findEffective(db, [lineage]))[0] ?? [];
     },
-    async results(reviewId) {
+    async results({ reviewId, limit, cursor }) {
+      const most = limit ?? 50;
+      if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
+      const after = pageEnd.decode(cursor) ?? 0;
       if (!(await reviews.exists(db, reviewId))) throw reviewNotFound(reviewId);
-      return listRuns(db, reviewId);
+      const found = await listRunsAfter(db, reviewId, after, most + 1);
+      const page = found.slice(0, Math.min(most, countThatFit(found.map(({ run }) => run))));
+      const last = page.length < found.length ? page.at(-1) : undefined;
+      return { results: page.map(({ run }) => run), nextCursor: last && pageEnd.encode(last.n) };
     },
   };
+}
+
+function countThatFit(runs: readonly Run[]): number {
+  let printed = 0;
+  const over = runs.findIndex(({ stdout, stderr }, index) => {
+    printed += stdout.length + stderr.length;
+    return index > 0 && printed > maxPrinted;
+  });
+  return over < 0 ? runs.length : over;
 }
 
 function scopeOf({ type, id }: Partial<Scope>, typeField: string, idField: string): Scope {

@@ -51,6 +51,8 @@ export interface Starter {
 
 /** How often the servers that ran a gate may have died over it. */
 const maxLost = 10;
+/** A gate that is asked again all day would else fill the ledger with what it says each time. */
+const manyRuns = 10;
 const settleTries = 10;
 const settleRetryMs = 1000;
 
@@ -133,6 +135,7 @@ export function createStarter(deps: StarterDeps): Starter {
     const worktree = await vcs.worktree({ repo, taskId: run.taskId });
     const live = createLiveOutput({
       tell: (outputs) => tell(run, outputs),
+      maxBytes: run.runs <= manyRuns ? 64 * 1024 : 4 * 1024,
       onError: (error) => log.warn('gate_output_lost', { ...factsOf(run), error }),
     });
     const { status, ...ended } = await runGateCommand({

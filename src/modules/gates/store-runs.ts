@@ -146,6 +146,22 @@ export async function listRuns(on: Queries, reviewId: string): Promise<readonly 
   return (await on.query<RunRow>(ofReview, [reviewId])).map(runOf);
 }
 
+const page: Statement = {
+  name: 'gate_runs_page',
+  text: `SELECT ${columns}, n FROM gate_runs WHERE review_id = $1 AND n > $2 ORDER BY n LIMIT $3`,
+};
+
+/** Those of a review after a place, oldest first, each with its own place. */
+export async function listRunsAfter(
+  on: Queries,
+  reviewId: string,
+  after: number,
+  limit: number,
+): Promise<readonly { readonly run: Run; readonly n: number }[]> {
+  const rows = await on.query<RunRow & { readonly n: number }>(page, [reviewId, after, limit]);
+  return rows.map((row) => ({ run: runOf(row), n: row.n }));
+}
+
 const ofRound: Statement = {
   name: 'gate_runs_of_round',
   text: `SELECT ${columns} FROM gate_runs

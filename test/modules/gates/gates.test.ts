@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createMusterClient, emptyLedgerState, reduceEvents } from '../../../src/client/index.js';
-import { createGatesClient, type GatesClient, type RestGate } from '../../support/gates-client.js';
+import { createGatesClient, type GatesClient, type RestGate, type RestGateResult } from '../../support/gates-client.js';
 import { git, useGitRepos, writeFiles, type Files } from '../../support/git-repos.js';
 import { createHelpClient } from '../../support/help-client.js';
 import { refusal } from '../../support/jobs-client.js';
@@ -389,6 +389,32 @@ describe('while it runs', () => {
     await client.tasks.remove(id);
     await until('it is gone', () => !isAlive(Number(readFileSync(pid, 'utf8'))));
   });
+});
+
+test('results come in pages, which end sooner when much was printed', async () => {
+  const { submit, add } = await setUp();
+  for (let n = 0; n < 12; n += 1) await add('yes | head -c 65536 | tee /dev/stderr', { name: `gate-${n}` });
+  const review = await submit();
+  const client = createGatesClient(app.current.url);
+  await client.ended(review.id);
+  const names: string[][] = [];
+  let next: string | undefined = `/api/gates/results/${review.id}?limit=11`;
+  while (next !== undefined) {
+    const answer = await rest(app.current.url, 'GET', next);
+    expect(answer.status).toBe(200);
+    names.push((answer.json as RestGateResult[]).map(({ name }) => name));
+    next = /^<([^>]+)>; rel="next"$/.exec(answer.headers.get('link') ?? '')?.[1];
+  }
+  // Eight of them have printed 1 MiB.
+  expect(names.map((page) => page.length)).toEqual([8, 4]);
+  expect(names.flat()).toEqual(Array.from({ length: 12 }, (_, n) => `gate-${n}`));
+  for (const [query, field] of [
+    ['limit=0', 'limit'],
+    ['cursor=x', 'cursor'],
+  ]) {
+    const { json } = await rest(app.current.url, 'GET', `/api/gates/results/${review.id}?${query}`);
+    expect(json).toMatchObject({ error: 'invalid_request', details: { field } });
+  }
 });
 
 test('jobs of gates are nobody else’s', async () => {
