@@ -393,7 +393,7 @@ describe('while it runs', () => {
 
 test('results come in pages, which end sooner when much was printed', async () => {
   const { submit, add } = await setUp();
-  for (let n = 0; n < 12; n += 1) await add('yes | head -c 65536 | tee /dev/stderr', { name: `gate-${n}` });
+  for (let n = 0; n < 12; n += 1) await add('yes | head -c 65536; yes | head -c 65536 >&2', { name: `gate-${n}` });
   const review = await submit();
   const client = createGatesClient(app.current.url);
   await client.ended(review.id);
