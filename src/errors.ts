@@ -84,3 +84,8 @@ export function codeOf(error: unknown): string | undefined {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** What a call ends with whose caller does not wait for it any more. */
+export function hungUp(): AppError {
+  return new AppError('canceled', 'The caller has hung up.');
+}

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { AppError } from '../../errors.js';
+import { AppError, hungUp } from '../../errors.js';
 import { heldOf } from './in-flight.js';
 
 /** How many bytes the head says will come; 0 when it does not say, and when it is more than may be, which its reader tells. */
@@ -28,10 +28,12 @@ export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: strin
       if (size <= maxBytes) chunks.push(chunk);
       else fail(new AppError('too_large', tooLarge));
     });
+    let isWhole = false;
     raw.once('end', () => {
+      isWhole = true;
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
     });
     raw.once('error', fail);
-    raw.once('close', () => fail(new AppError('canceled', 'The caller has hung up.')));
+    raw.once('close', () => isWhole || fail(hungUp()));
   });
 }

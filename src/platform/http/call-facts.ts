@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { AppError } from '../../errors.js';
+import { AppError, hungUp } from '../../errors.js';
 import type { Credentials } from '../auth/principal.js';
 import type { Transport } from '../metrics.js';
 import {
@@ -106,9 +106,10 @@ export function watchBeginning(request: FastifyRequest, reply: FastifyReply, doo
   const { admission } = request;
   if (admission === undefined) return;
   reply.raw.once('close', () => {
-    const hungUp = wasCut(reply) ? new AppError('canceled', 'The caller has hung up.') : undefined;
-    const unread = new AppError('invalid_request', 'The message cannot be read.');
-    dispatch.neverBegan(door, admission, request.fault ?? heldOf(request.raw).failure ?? hungUp ?? unread);
+    dispatch.neverBegan(door, admission, () => {
+      const unread = (): AppError => new AppError('invalid_request', 'The message cannot be read.');
+      return request.fault ?? heldOf(request.raw).failure ?? (wasCut(reply) ? hungUp() : unread());
+    });
   });
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { AppError } from '../../errors.js';
+import { AppError, hungUp } from '../../errors.js';
 import type { Clock } from '../clock.js';
 import type { Db } from '../db/db.js';
 import {
@@ -219,10 +219,6 @@ function topicOf(id: Buffer): string {
 
 function otherRequest(): AppError {
   return new AppError('conflict', `${keyHeader}: another request used it before`, { details: { field: keyHeader } });
-}
-
-function hungUp(): AppError {
-  return new AppError('canceled', 'The caller has hung up.');
 }
 
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

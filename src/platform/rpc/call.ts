@@ -1,4 +1,4 @@
-import { AppError } from '../../errors.js';
+import { type AppError, hungUp } from '../../errors.js';
 import type { Credentials, Principal } from '../auth/principal.js';
 import type { Keep } from '../idempotency/keep.js';
 import type { Quota } from '../limits/rate-limit.js';
@@ -113,7 +113,7 @@ export class RunningCall implements Call {
       const controller = (this.#controller = new AbortController());
       if (this.#aborted !== undefined) controller.abort(this.#aborted);
       else {
-        this.#life.onGone(() => controller.abort(new AppError('canceled', 'The caller has hung up.')));
+        this.#life.onGone(() => controller.abort(hungUp()));
         this.#unwatch = this.#admission.onEnded((reason) => this.abort(reason));
       }
     }

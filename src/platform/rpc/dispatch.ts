@@ -33,8 +33,11 @@ export interface Dispatch {
   unary(method: Method, input: Plain, admission: Admission, life: CallLife): Promise<Plain>;
   serverStream(method: Method, input: Plain, admission: Admission, life: CallLife): AsyncIterable<Plain>;
   bidiStream(method: Method, inputs: AsyncIterable<Plain>, admission: Admission, life: CallLife): AsyncIterable<Plain>;
-  /** Tells who counts calls of one that has been let in and was over before it began, such as by a message that cannot be read. */
-  neverBegan(door: Door, admission: Admission, error: AppError): void;
+  /**
+   * Tells who counts calls of one that has been let in and was over before it began, such as by a message that cannot be read. Nothing
+   * for one that has begun, of which `why` is not asked.
+   */
+  neverBegan(door: Door, admission: Admission, why: () => AppError): void;
   /**
    * Anything thrown as an AppError; what is not one already is a fault of ours, told to the log and to nobody else. For what goes
    * wrong around a call, such as an answer that cannot be encoded.
@@ -191,8 +194,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       if (life.keyed !== undefined) throw invalidField(keyHeader, 'is not for streams');
       return stream(method, inputs, admission, life);
     },
-    neverBegan(door, admission, error) {
-      if (waiting.delete(admission)) observe?.(door, admission, 'unary')(error);
+    neverBegan(door, admission, why) {
+      if (waiting.delete(admission)) observe?.(door, admission, 'unary')(why());
     },
     fault,
   };

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { AppError, messageOf } from '../../../errors.js';
+import { AppError, messageOf, hungUp } from '../../../errors.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import { type Admission, type CallFacts, type CallLife, rpcSourceOf, sourceHeader } from '../../rpc/call.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
@@ -108,7 +108,7 @@ function serve(
     } catch (error) {
       const unread = error instanceof ConnectError ? new AppError('invalid_request', error.rawMessage) : undefined;
       const known = unread ?? deps.dispatch.fault(error, method, { correlationId });
-      deps.dispatch.neverBegan(method, admission, known);
+      deps.dispatch.neverBegan(method, admission, () => known);
       if (error instanceof ConnectError) fail(error);
       else refuse(known);
     }
@@ -129,20 +129,21 @@ function serve(
       if (stream.destroyed) return ended('aborted');
       if (admission.quota !== undefined) answerHeaders = { ...answerHeaders, ...quotaHeaders(admission.quota) };
       if (deadline.error !== undefined) {
-        deps.dispatch.neverBegan(method, admission, new AppError('invalid_request', deadline.error.rawMessage));
-        return fail(deadline.error);
+        const { error } = deadline;
+        deps.dispatch.neverBegan(method, admission, () => new AppError('invalid_request', error.rawMessage));
+        return fail(error);
       }
       try {
         held.announce(announcedBytes(headers, prefixBytes + deps.maxMessageBytes));
       } catch (error) {
         const known = deps.dispatch.fault(error, method, facts);
-        deps.dispatch.neverBegan(method, admission, known);
+        deps.dispatch.neverBegan(method, admission, () => known);
         return refuse(known);
       }
       const clear = enforceWhileReading(deadline, held);
       stream.once('close', () => {
         clear();
-        deps.dispatch.neverBegan(method, admission, new AppError('canceled', 'The caller has hung up.'));
+        deps.dispatch.neverBegan(method, admission, hungUp);
         ended('aborted');
       });
       collect(stream, held, deps.maxMessageBytes, {
@@ -151,7 +152,7 @@ function serve(
           void run(admission, body);
         },
         failed(error) {
-          deps.dispatch.neverBegan(method, admission, error);
+          deps.dispatch.neverBegan(method, admission, () => error);
           refuse(error);
         },
       });

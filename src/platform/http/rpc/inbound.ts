@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { AppError } from '../../../errors.js';
+import { AppError, hungUp } from '../../../errors.js';
 import { acceptedCompression } from '../../rpc/compression.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import type { Service } from '../../rpc/methods.js';
@@ -119,10 +119,6 @@ async function* chunksOf(
     queue = [];
     raw.resume();
   }
-}
-
-function hungUp(): AppError {
-  return new AppError('canceled', 'The caller has hung up.');
 }
 
 /** The one message of unary Connect, unpacked. */
