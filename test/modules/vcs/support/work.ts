@@ -37,7 +37,16 @@ export function setUpWork(repos: GitRepos, { files, program, name }: WorkOptions
   const root = repos.repo(files, name);
   const dataDir = path.join(repos.folder(), 'data');
   const repo = { id: newId('repo'), path: root, defaultBranch: 'main' };
-  const vcs = createVcs({ git: createGit(program === undefined ? {} : { program }), dataDir });
+  const own = createVcs({ git: createGit(program === undefined ? {} : { program }), dataDir });
+  const vcs: Vcs = {
+    ...own,
+    // Nothing of it is on its way any more, as whoever tells others of a commit makes sure.
+    async commit(input) {
+      const made = await own.commit(input);
+      await made.kept;
+      return made;
+    },
+  };
   const task = { repo, taskId: newId('task') };
   return {
     vcs,
