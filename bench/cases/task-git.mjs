@@ -1,5 +1,5 @@
-// What start and submit take in a repository of 20,000 files, and how much of that is Muster's: all but the time from when the server asks
-// for a git to when it hears that it has ended. What it takes to fork the server for each git is told apart.
+// What start and submit take in a repository of 20,000 files, and how much of that is Muster's: all but the time in which a git of the
+// server's runs. To fork the server for each git counts as Muster's, and is told apart.
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -81,7 +81,7 @@ async function measure({ pids, url, repo, small, clock, log, tasks }) {
   for (const [what, list] of Object.entries(taken)) {
     const all = sorted(list.map(({ total }) => total));
     const git = sorted(list.map((each) => each.git));
-    const own = sorted(list.map((each) => each.total - each.git));
+    const own = sorted(list.map((each) => each.total - each.git + each.starting));
     const verdict = `below ${TARGET_MS} ${median(own) < TARGET_MS ? 'met' : 'MISSED'}`;
     lines.push(
       `| ${what} | ${median(all).toFixed(0)} | ${median(git).toFixed(0)} | ${list[0].runs} | ${median(sorted(list.map(({ starting }) => starting))).toFixed(1)} | ${own[0].toFixed(1)} / ${median(own).toFixed(1)} / ${own.at(-1).toFixed(1)} | ${cpu[what].map((seconds) => ((seconds / list.length) * 1000).toFixed(0)).join(' / ')} | ${verdict} |`,

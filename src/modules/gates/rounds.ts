@@ -3,7 +3,7 @@ import type { Change, Origin } from '../events/index.js';
 import type { OwnQueue } from '../jobs/index.js';
 import { queuedChange, runChange } from './changes.js';
 import type { Gate } from './gates.js';
-import { nextAttempt, queuedRun, type Subject, summaryOf, type Verdict, verdictOf } from './runs.js';
+import { jobOf, nextAttempt, queuedRun, type Subject, summaryOf, type Verdict, verdictOf } from './runs.js';
 import { cancelRuns, findLastAttempts, findRound, insertRun } from './store-runs.js';
 
 /** What reviews do with gates, in transactions of theirs. The repository is locked in all of them. */
@@ -40,12 +40,7 @@ export function createGateRounds({ queue }: { readonly queue: OwnQueue }): GateR
         ),
       );
       for (const run of runs) await insertRun(tx, run);
-      const jobs = runs.map(({ jobId, taskId, reviewId, gateId, name, attempt }) => ({
-        id: jobId,
-        payload: { task_id: taskId, review_id: reviewId, gate_id: gateId, name, attempt },
-        runAt: undefined,
-      }));
-      await queue.add(tx, jobs, origin, now);
+      await queue.add(tx, runs.map(jobOf), origin, now);
       return runs.map(queuedChange);
     },
   };

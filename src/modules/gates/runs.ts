@@ -1,3 +1,4 @@
+import type { OwnJob } from '../jobs/index.js';
 import type { Gate } from './gates.js';
 import { withNotes } from './notes.js';
 import type { GateSpec } from './rules.js';
@@ -72,6 +73,12 @@ export function queuedRun(
     nextRunAt: now,
     completedAt: undefined,
   };
+}
+
+/** The job that starts a run when its time has come, with what it is about, for people. */
+export function jobOf({ jobId, taskId, reviewId, gateId, name, attempt, nextRunAt }: Run): OwnJob {
+  const payload = { task_id: taskId, review_id: reviewId, gate_id: gateId, name, attempt };
+  return { id: jobId, payload, runAt: nextRunAt };
 }
 
 /** How a run of the command ended. */

@@ -13,7 +13,7 @@ import { clearScratch, endLeftovers, runGateCommand } from './command.js';
 import type { Compared, GatedReviews, GatedTasks, GateVcs } from './gated.js';
 import { createLiveOutput } from './live-output.js';
 import { withNotes } from './notes.js';
-import { afterEnd, type Ended, type Run } from './runs.js';
+import { afterEnd, type Ended, jobOf, type Run } from './runs.js';
 import { beginRun, findLive, settleRun } from './store-runs.js';
 
 export interface StarterDeps {
@@ -97,11 +97,7 @@ export function createStarter(deps: StarterDeps): Starter {
       const next = afterEnd(run, ended, queue.newId(), now);
       // It was cancelled meanwhile, or is another's.
       if (!(await settleRun(tx, run, next))) return { run, changes: [] };
-      if (next.status === 'Pending') {
-        const { taskId, reviewId, gateId, name, attempt, nextRunAt } = next;
-        const payload = { task_id: taskId, review_id: reviewId, gate_id: gateId, name, attempt };
-        await queue.add(tx, [{ id: next.jobId, payload, runAt: nextRunAt }], originOf(run), now);
-      }
+      if (next.status === 'Pending') await queue.add(tx, [jobOf(next)], originOf(run), now);
       return { run, changes: [runChange(next), ...(await reviews.judge(tx, run.taskId, now))] };
     });
     const [first] = changes;

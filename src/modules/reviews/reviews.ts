@@ -59,7 +59,7 @@ export function newReview(
 /** The same review of another commit, or with its gates to be run again: it begins from its first phase. */
 export function begunAnew(
   review: Review,
-  submission: Pick<Submission, 'headCommit'> & { readonly headTree: string | undefined },
+  submission: Pick<Submission, 'headCommit' | 'headTree'>,
   { gated, now }: { readonly gated: boolean; readonly now: Date },
 ): Review {
   return {

@@ -205,14 +205,16 @@ export function createReviews(deps: ReviewsDeps): Reviews {
       await checkDecision(before, by, 'approve');
       const ref = { repo: await repoOf(before), taskId: before.taskId };
       const branchHead = await vcs.head(ref);
-      const there = branchHead === before.headCommit ? undefined : await vcs.adopt(ref);
+      const isThere = branchHead === before.headCommit;
+      const there = isThere ? undefined : await vcs.adopt(ref);
+      const isGone = !isThere && there === undefined;
       return change<Review>(before, by, keep, async (tx, present, now) => {
         const { review, task } = present;
         const { approved, completed } = phaseFor(review, by.principal.kind, 'approve');
         checkNotWaiting(review, task.status, 'Approved');
-        if (branchHead !== review.headCommit) {
-          const refusal = movedOn(review, there?.headCommit);
-          if (there === undefined) throw refusal;
+        if (isGone) throw movedOn(review, undefined);
+        if (there !== undefined && there.headCommit !== review.headCommit) {
+          const refusal = movedOn(review, there.headCommit);
           return { ...(await begin(tx, present, there, { anew: false, origin: by.origin, now })), refusal };
         }
         // Without a word, what was there when the call came.
