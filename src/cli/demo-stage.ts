@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { CommandError } from './errors.js';
+import { CommandError, exitCodes } from './errors.js';
 import { stdout } from './output.js';
 
 /** What a demo is played on. */
@@ -34,7 +34,7 @@ export function createEarlyEnd(): EarlyEnd {
   const end = (reason: unknown): void => controller.abort(reason);
   const onSignal = (name: NodeJS.Signals): void => {
     if (!signal.aborted) stdout.line(`\n  ${name}: cleaning up ...`);
-    end(new CommandError('interrupted', interrupted));
+    end(new CommandError('interrupted', exitCodes.interrupted));
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
@@ -48,5 +48,3 @@ export function createEarlyEnd(): EarlyEnd {
     },
   };
 }
-
-const interrupted = 130;

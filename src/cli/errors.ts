@@ -7,6 +7,8 @@ export const exitCodes = {
   usage: 2,
   /** No server answers. */
   unreachable: 3,
+  /** Cut short by a signal: 128 and the number of SIGINT, as shells have it. */
+  interrupted: 130,
 } as const;
 
 /** Ends the command with a message for people and an exit code. */

@@ -1,6 +1,7 @@
 import { isatty } from 'node:tty';
 import { readSettings } from '../platform/config.js';
-import { createLog } from '../platform/log.js';
+import { createLog, type Log } from '../platform/log.js';
+import { within } from '../platform/within.js';
 import { serverSettings } from '../settings.js';
 import { command } from './command.js';
 import { exitCodes } from './errors.js';
@@ -26,7 +27,9 @@ async function serve(values: Readonly<Record<string, unknown>>): Promise<number>
   const told = signalled(() => reload());
   // A bad value has been named by now, and a signal is heard while all the rest is loaded.
   const { startApp } = await import('../app.js');
-  const app = await startApp({ config, log });
+  const starting = startApp({ config, log });
+  void told.then((reason) => leaveUnlessStarted(starting, reason, log));
+  const app = await starting;
   reload = () => app.reload();
   log.info('ready', { url: app.url, pid: process.pid, ms: Math.round(performance.now() - began) });
   stderr.text(banner(app.url));
@@ -37,8 +40,31 @@ async function serve(values: Readonly<Record<string, unknown>>): Promise<number>
   log.info('stopping', { reason });
   await app.stop();
   log.info('stopped');
-  return failed ? exitCodes.failed : exitCodes.ok;
+  const code = failed ? exitCodes.failed : exitCodes.ok;
+  leaveSurely(code, log);
+  return code;
 }
+
+/** What a start may wait for, such as another server's migration, may never come. */
+async function leaveUnlessStarted(starting: Promise<unknown>, reason: string, log: Log): Promise<void> {
+  if (await within(startMs, starting)) return;
+  log.warn('start_given_up', { reason });
+  process.exit(exitCodes.interrupted);
+}
+
+/** The process ends by itself when nothing is open any more. Whoever told it to stop is not made to wait if something is. */
+function leaveSurely(code: number, log: Log): void {
+  const leave = (): void => {
+    log.warn('left_open', { resources: process.getActiveResourcesInfo() });
+    process.exit(code);
+  };
+  setTimeout(leave, leaveMs).unref();
+}
+
+/** How long a server that was told to stop may take to start. */
+const startMs = 15_000;
+/** How long it may take to end when all is stopped. */
+const leaveMs = 5_000;
 
 /** readSettings knows flags by their own names. */
 export function flagsOf(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
@@ -56,7 +82,7 @@ function signalled(reload: () => void): Promise<string> {
     let count = 0;
     const stop = (signal: string): void => {
       count += 1;
-      if (count > 1) process.exit(130);
+      if (count > 1) process.exit(exitCodes.interrupted);
       resolve(signal);
     };
     process.on('SIGINT', stop);

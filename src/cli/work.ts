@@ -110,12 +110,9 @@ export const workCommand = command({
       signals.end();
       client.close();
     }
-    return signals.killed ? interrupted : exitCodes.ok;
+    return signals.killed ? exitCodes.interrupted : exitCodes.ok;
   },
 });
-
-/** As a shell has it for a program that Ctrl+C ended. */
-const interrupted = 130;
 
 function stopOnSignals(worker: Worker): { readonly killed: boolean; end(): void } {
   let count = 0;
@@ -128,7 +125,7 @@ function stopOnSignals(worker: Worker): { readonly killed: boolean; end(): void 
       stderr.line('muster: killing running jobs');
       void worker.stop({ graceMs: 0 });
     } else {
-      process.exit(interrupted);
+      process.exit(exitCodes.interrupted);
     }
   };
   process.on('SIGINT', onSignal);

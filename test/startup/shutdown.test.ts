@@ -113,7 +113,7 @@ test('a signal during the start is not lost', async () => {
 
 // Side by side: each waits for as long as a database may take.
 test('a database that does not answer does not keep it from ending', async () => {
-  await Promise.all([endWhileStatementWaits(), endInSilence()]);
+  await Promise.all([endWhileStatementWaits(), endInSilence(), endWhileListenWaits(), endWhileStartWaits()]);
 });
 
 async function endWhileStatementWaits(): Promise<void> {
@@ -147,20 +147,62 @@ async function endInSilence(): Promise<void> {
   expect(status).toBe(HealthCheckResponse_ServingStatus.NOT_SERVING);
   server.kill('SIGTERM');
   expect(await soon('the end in silence', server.exit)).toEqual(clean);
+  expect(server.lines.at(-1)).toMatchObject({ event: 'stopped' });
+}
+
+/** The connection on which wake-ups come falls silent before they do. */
+async function endWhileListenWaits(): Promise<void> {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  const proxy = await startProxy(database.url, { swallow: 'LISTEN' });
+  const server = startServer({ databaseUrl: proxy.url });
+  await server.ready();
+  await soon('the LISTEN', proxy.swallowed);
+  server.kill('SIGTERM');
+  expect(await soon('the end without a LISTEN', server.exit)).toEqual(clean);
+  expect(server.lines.at(-1)).toMatchObject({ event: 'stopped' });
+}
+
+/** What the start itself waits for never comes. */
+async function endWhileStartWaits(): Promise<void> {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  const proxy = await startProxy(database.url, { swallow: 'to_regclass' });
+  const server = startServer({ databaseUrl: proxy.url });
+  await soon('the look for migrations', proxy.swallowed);
+  server.kill('SIGTERM');
+  expect(await soon('the end of the start', server.exit)).toEqual({ code: 130, signal: null });
+  expect(server.lines.at(-1)).toMatchObject({ event: 'start_given_up', reason: 'SIGTERM' });
 }
 
 /** Stands between a server and the Postgres of a test, over TCP, and can stop passing things on. */
-async function startProxy(databaseUrl: string): Promise<{ readonly url: string; readonly stall: () => void }> {
+interface Proxy {
+  readonly url: string;
+  /** Passes on nothing more. */
+  stall(): void;
+  /** Resolves when a connection has fallen silent over what it swallows. */
+  readonly swallowed: Promise<void>;
+}
+
+/** `swallow`: a connection falls silent when this is said on it. */
+async function startProxy(databaseUrl: string, { swallow }: { readonly swallow?: string } = {}): Promise<Proxy> {
   const { pathname, searchParams } = new URL(databaseUrl);
   const target = path.join(searchParams.get('host') ?? '', `.s.PGSQL.${searchParams.get('port')}`);
   const sockets: Socket[] = [];
   let stalled = false;
+  let tell = (): void => undefined;
+  const swallowed = new Promise<void>((resolve) => (tell = resolve));
   const server = createServer((near) => {
     sockets.push(near);
     if (stalled) return;
     const far = createConnection(target);
     sockets.push(far);
-    near.on('error', () => far.destroy()).pipe(far);
+    near.on('error', () => far.destroy());
+    near.on('data', (chunk: Buffer) => {
+      if (swallow === undefined || !chunk.includes(swallow)) return void far.write(chunk);
+      near.pause();
+      tell();
+    });
     far.on('error', () => near.destroy()).pipe(near);
   });
   onTestFinished(() => {
@@ -175,5 +217,6 @@ async function startProxy(databaseUrl: string): Promise<{ readonly url: string; 
       stalled = true;
       sockets.forEach((socket) => socket.unpipe().pause());
     },
+    swallowed,
   };
 }

@@ -148,6 +148,7 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
     // A statement does not wait for the answer to the one before it, but where its caller does.
     pipeline: true,
     connectionTimeoutMillis: connectMs,
+    ...keepAlive,
     // Waited for, though its type does not say so.
     ...(ownSessions && { onConnect: (client) => client.query(sessionSettings) as unknown as void }),
   });
@@ -244,6 +245,8 @@ const nothing: Statement = { name: 'health_ready', text: 'SELECT 1' };
 const maxTries = 5;
 /** How long to wait for a connection, one of the pool or a new one. */
 export const connectMs = 15_000;
+/** A machine that is gone is noticed by the operating system, where no statement waits to notice it. */
+export const keepAlive = { keepAlive: true, keepAliveInitialDelayMillis: 30_000 };
 /** How long statements under way may take to end when the pool is closed. */
 const closeMs = 3000;
 

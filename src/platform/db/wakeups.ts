@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { Log } from '../log.js';
 import { createLoop } from '../loop.js';
 import { within } from '../within.js';
-import { connectMs, type ConnectionConfig, type Db, destroyConnection, type Statement } from './db.js';
+import { connectMs, type ConnectionConfig, type Db, destroyConnection, keepAlive, type Statement } from './db.js';
 
 /**
  * Tells the other parts of this server at once, and the other servers on the database a moment later, that something has
@@ -43,6 +43,8 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
   const outgoing = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let client: pg.Client | undefined;
+  /** Not listening yet. */
+  let coming: pg.Client | undefined;
   let stopped = false;
 
   function fire(topic: string): void {
@@ -71,7 +73,10 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
         ...connection,
         application_name: 'muster listen',
         connectionTimeoutMillis: connectMs,
+        query_timeout: connectMs,
+        ...keepAlive,
       });
+      coming = fresh;
       fresh.on('error', () => {
         if (client === fresh) client = undefined;
         void fresh.end().catch(() => undefined);
@@ -85,8 +90,11 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
         await fresh.connect();
         await fresh.query(`LISTEN ${channel}`);
       } catch (error) {
-        void fresh.end().catch(() => undefined);
+        // A polite end would wait for the other side, which may be what did not answer.
+        destroyConnection(fresh);
         throw error;
+      } finally {
+        coming = undefined;
       }
       if (stopped) return destroyConnection(fresh);
       client = fresh;
@@ -118,6 +126,8 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
     async stop() {
       stopped = true;
       clearTimeout(timer);
+      // An open socket would keep the process from ending, however long the other side is silent.
+      if (coming !== undefined) destroyConnection(coming);
       await connector.stop();
       if (client !== undefined && !(await within(endMs, client.end()))) destroyConnection(client);
     },
