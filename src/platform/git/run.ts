@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { channel } from 'node:diagnostics_channel';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { AppError, messageOf } from '../../errors.js';
 import { gitEnvironment } from './environment.js';
 import { noRoom } from '../files/file-errors.js';
+import { createSpares, notStarted, type Spares, type Start, type Started } from './spare.js';
 
 export interface GitRun {
   /** What comes from a caller stands behind `--end-of-options` or `--`. */
@@ -39,7 +42,7 @@ export class GitFailure extends Error {
   }
 }
 
-/** Runs the git of this machine, without a shell and with an environment of ours. */
+/** Runs the git of this machine with an environment of ours. */
 export interface Git {
   /**
    * Rejects with GitFailure when git fails, `deadline_exceeded` past the timeout, `canceled` on an abort, `too_large` beyond
@@ -59,29 +62,49 @@ type Stopped = 'deadline_exceeded' | 'canceled' | 'too_large' | 'truncated';
 export interface GitOptions {
   /** Default `git`, as PATH has it. */
   readonly program?: string;
+  /** Default: four, from the first run on. */
+  readonly spares?: Spares;
 }
 
-export function createGit({ program = 'git' }: GitOptions = {}): Git {
+/** What benchmarks listen to: when a git was asked for, when it had begun, and when it was known to have ended; `performance.now()`. */
+export interface GitSpan {
+  readonly asked: number;
+  readonly begun: number;
+  readonly ended: number;
+}
+
+const spans = channel('muster.git');
+
+export function createGit({ program = 'git', ...options }: GitOptions = {}): Git {
   const common = gitEnvironment();
+  const { spares = createSpares(4, common) } = options;
   return {
     async run({ args, cwd = '/', env = {}, stdin, timeoutMs = defaultTimeoutMs, signal, ...limits }) {
       if (signal?.aborted === true) throw canceled();
-      const child = start(program, args, cwd, { ...common, ...env }, stdin !== undefined);
+      const asked = performance.now();
+      const start: Start = { program, args, cwd, env, hasInput: stdin !== undefined };
+      const spare = spares.take(start);
+      const { child, ...streams } = spare ?? startAnew(start, common);
       if (child.pid === undefined) throw await whyNotStarted(child);
+      const begun = performance.now();
+      child.once('exit', () => {
+        if (spans.hasSubscribers) spans.publish({ asked, begun, ended: performance.now() } satisfies GitSpan);
+      });
       const { maxOutputBytes = defaultOutputBytes, beyond = 'fail' } = limits;
       let stopped: Stopped | undefined;
       const stop = (why: Stopped): void => {
         stopped ??= why;
         killGroup(child);
       };
-      const stdout = keepHead(child.stdout, maxOutputBytes, () => stop(beyond === 'fail' ? 'too_large' : 'truncated'));
-      const stderr = keepHead(child.stderr, maxStderrBytes, () => undefined);
+      const stdout = keepHead(streams.stdout, maxOutputBytes, () =>
+        stop(beyond === 'fail' ? 'too_large' : 'truncated'),
+      );
+      const stderr = keepHead(streams.stderr, maxStderrBytes, () => undefined);
       const onAbort = (): void => stop('canceled');
       signal?.addEventListener('abort', onAbort, { once: true });
       const timer = setTimeout(() => stop('deadline_exceeded'), timeoutMs);
       // EPIPE: git may end before it has read all. Its exit code tells.
-      child.stdin?.on('error', () => undefined);
-      child.stdin?.end(stdin);
+      streams.stdin?.on('error', () => undefined).end(stdin);
       const exitCode = await ended(child);
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
@@ -95,6 +118,7 @@ export function createGit({ program = 'git' }: GitOptions = {}): Git {
         case 'truncated':
           return { stdout: stdout(), truncated: true };
         default:
+          if (spare !== undefined && notStarted.has(exitCode)) throw neverStarted(stderr().toString().trim());
           if (exitCode !== 0) throw failureOf(args, exitCode, stderr().toString());
           return { stdout: stdout(), truncated: false };
       }
@@ -119,25 +143,23 @@ function canceled(): AppError {
   return new AppError('canceled', 'The call has been canceled.');
 }
 
-function start(
-  program: string,
-  args: readonly string[],
-  cwd: string,
-  env: Readonly<Record<string, string>>,
-  hasInput: boolean,
-): ChildProcess {
-  return spawn(program, [...args], {
+function startAnew({ program, args, cwd, env, hasInput }: Start, common: Readonly<Record<string, string>>): Started {
+  const child = spawn(program, [...args], {
     cwd,
-    env,
+    env: { ...common, ...env },
     stdio: [hasInput ? 'pipe' : 'ignore', 'pipe', 'pipe'],
-    // A process group of its own, so that all of it can be killed, and Ctrl+C at a terminal leaves it alone.
     detached: true,
   });
+  return { child, stdin: child.stdin ?? undefined, stdout: child.stdout, stderr: child.stderr };
 }
 
 async function whyNotStarted(child: ChildProcess): Promise<AppError> {
   const [error] = (await once(child, 'error')) as [unknown];
-  return new AppError('unavailable', `git cannot be started: ${messageOf(error)}`, { cause: error });
+  return neverStarted(messageOf(error), error);
+}
+
+function neverStarted(why: string, cause?: unknown): AppError {
+  return new AppError('unavailable', `git cannot be started: ${why}`, { cause });
 }
 
 function killGroup({ pid }: ChildProcess): void {
@@ -150,7 +172,7 @@ function killGroup({ pid }: ChildProcess): void {
 }
 
 /** Keeps the first bytes of a stream, and reads on. */
-function keepHead(stream: NodeJS.ReadableStream | null, maxBytes: number, onBeyond: () => void): () => Buffer {
+function keepHead(stream: Readable | null, maxBytes: number, onBeyond: () => void): () => Buffer {
   const chunks: Buffer[] = [];
   let bytes = 0;
   stream?.on('data', (chunk: Buffer) => {
