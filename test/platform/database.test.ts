@@ -38,15 +38,22 @@ function createBarrier(all: number): () => Promise<void> {
   };
 }
 
-/** A database of ours as it is seen through a relay, and what has been sent to it. */
-async function listenIn(database: TestDatabase): Promise<{ readonly db: Database; readonly sent: () => string }> {
+/** A database of ours as it is seen through a relay, and what has been sent to it, which may be changed on the way. */
+async function listenIn(
+  database: TestDatabase,
+  change = (chunk: Buffer): Buffer => chunk,
+): Promise<{ readonly db: Database; readonly sent: () => string }> {
   const heard: Buffer[] = [];
   const { searchParams, pathname } = new URL(database.url);
   const relay = createServer((caller) => {
     const server = connect(`${searchParams.get('host')}/.s.PGSQL.${searchParams.get('port')}`);
     for (const socket of [caller, server]) socket.on('error', () => undefined);
-    caller.on('data', (chunk) => heard.push(chunk));
-    caller.pipe(server).pipe(caller);
+    caller.on('data', (chunk) => {
+      heard.push(chunk);
+      server.write(change(chunk));
+    });
+    caller.on('end', () => server.end());
+    server.pipe(caller);
   });
   await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
   const at = {
@@ -115,6 +122,46 @@ describe('a transaction', () => {
     await expect(failing).rejects.toThrow('not today');
     expect(told).not.toContain('never');
     expect(await counters(database)).toEqual([1, 0]);
+  });
+
+  test('that begins with what changes nothing does all in the order in which it was asked for', async () => {
+    const { db } = await setUp();
+    const look: Statement = { name: 'look', text: read.text, changesNothing: true };
+    const seen = await db.transaction(async (tx) => {
+      const rows = [tx.query(look, [1]), tx.query(increment, [1]), tx.query(look, [1]), tx.query(increment, [1])];
+      const first = await Promise.all(rows);
+      return [...first, await tx.query(look, [1])];
+    });
+    expect(seen).toEqual([[{ n: 0 }], [], [{ n: 1 }], [], [{ n: 2 }]]);
+  });
+
+  test('whose BEGIN fails changes nothing, whatever was sent along with it', async () => {
+    const { database } = await setUp();
+    const { db, sent } = await listenIn(database, (chunk) => {
+      const at = chunk.indexOf('BEGIN');
+      if (at >= 0) chunk.write('BEGUN', at);
+      return chunk;
+    });
+    const look: Statement = { name: 'look', text: read.text, changesNothing: true };
+    const changing = db.transaction(async (tx) => {
+      await Promise.all([tx.query(look, [1]), tx.query(increment, [1]), tx.query(look, [2])]);
+      await tx.query(increment, [2]);
+    });
+    await expect(changing).rejects.toThrow('syntax error');
+    await expect(db.transaction((tx) => tx.query(look, [1]))).rejects.toThrow('syntax error');
+    expect(sent()).toContain(look.text);
+    expect(await counters(database)).toEqual([0, 0]);
+  });
+
+  test('that need not outlive a crash does not wait for the disk, and the next one on its connection does', async () => {
+    const { database } = await setUp();
+    const { db } = await listenIn(database);
+    const setting: Statement = { name: 'setting', text: "SELECT current_setting('synchronous_commit') AS waits" };
+    const ask = (durable?: boolean) =>
+      db.transaction(async (tx) => tx.query(setting, []), durable === undefined ? {} : { durable });
+    expect([await ask(false), await ask(), await ask(true)].flat()).toEqual(
+      ['off', 'on', 'on'].map((waits) => ({ waits })),
+    );
   });
 
   test('of which one of several steps goes on when it is over changes nothing more', async () => {

@@ -59,7 +59,11 @@ export function vcsOf(row: VcsRow | undefined): TaskVcs | undefined {
   };
 }
 
-const find: Statement = { name: 'task_vcs_find', text: `SELECT ${columns} FROM task_vcs v WHERE v.task_id = ANY ($1)` };
+const find: Statement = {
+  name: 'task_vcs_find',
+  text: `SELECT ${columns} FROM task_vcs v WHERE v.task_id = ANY ($1)`,
+  changesNothing: true,
+};
 
 export async function findVcsRows(on: Queries, taskIds: readonly string[]): Promise<ReadonlyMap<string, VcsRow>> {
   const rows = await on.query<VcsRow>(find, [taskIds]);

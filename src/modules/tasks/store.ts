@@ -160,6 +160,7 @@ const nodes: Statement = {
       (coalesce(p.status, '') = 'Cancelled')::int + (coalesce(g.status, '') = 'Cancelled')::int AS cancelled_above,
       t.archived_at IS NOT NULL AS archived, t.starting
     FROM tasks t ${withAncestors} WHERE t.id = ANY ($1)`,
+  changesNothing: true,
 };
 
 export async function findNodes(on: Queries, ids: readonly string[]): Promise<ReadonlyMap<string, Node>> {
@@ -189,6 +190,7 @@ export async function findNodes(on: Queries, ids: readonly string[]): Promise<Re
 const lock: Statement = {
   name: 'task_graphs_lock',
   text: 'SELECT repo_id FROM task_graphs WHERE repo_id = ANY ($1) ORDER BY repo_id FOR UPDATE',
+  changesNothing: true,
 };
 
 /**
@@ -203,6 +205,7 @@ export async function lockGraphs(tx: Tx, repoIds: readonly string[]): Promise<Re
 const lockOf: Statement = {
   name: 'task_graphs_lock_of',
   text: `SELECT g.repo_id FROM task_graphs g WHERE g.repo_id = (SELECT t.repo_id FROM tasks t WHERE t.id = $1) FOR UPDATE`,
+  changesNothing: true,
 };
 
 /** The same for the repository of a task, which is answered; undefined when there is no such task. */

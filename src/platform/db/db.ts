@@ -9,6 +9,11 @@ import { hideValues } from './quoted-values.js';
 export interface Statement {
   readonly name: string;
   readonly text: string;
+  /**
+   * It changes nothing. Where a transaction begins with such, they are sent along with its BEGIN, whose answer everything else waits for:
+   * should that fail, what came behind it would be carried out all the same, and for good.
+   */
+  readonly changesNothing?: true;
 }
 
 /**
@@ -21,7 +26,15 @@ export interface Db {
    * Runs `work` in a transaction: committed when it resolves, rolled back when it throws. Run again, from the start, on a
    * serialization failure or deadlock.
    */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
+}
+
+export interface TransactionOptions {
+  /**
+   * False: when the machine or Postgres itself crashes within a second of it, what it did may be undone, whole, and the caller does not
+   * wait for the disk. Everybody sees it once it is committed, and no death of a server undoes it. Default true.
+   */
+  readonly durable?: boolean;
 }
 
 /**
@@ -175,24 +188,26 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
     async query<R>(statement: Statement, values: readonly unknown[]): Promise<R[]> {
       return retried(async () => (await pool.query({ ...statement, values: values as unknown[] })).rows as R[]);
     },
-    async transaction(work) {
+    async transaction(work, { durable = true } = {}) {
       return retried(async () => {
         const client = await pool.connect();
         const toTell: (() => void)[] = [];
         let broken: Error | undefined;
         let isOver = false;
         try {
-          await client.query('BEGIN');
+          const { begun, behind } = begin(client, durable);
           const result = await work({
             inTransaction: true,
             afterCommit: (told) => void toTell.push(told),
-            async query<R>(statement: Statement, values: readonly unknown[]) {
-              // One of several that `work` did together may go on when another has failed; the connection is somebody else's then.
-              if (isOver) throw new Error(`${statement.name}: the transaction is over`);
-              return (await client.query({ ...statement, values: values as unknown[] })).rows as R[];
-            },
+            query: <R>(statement: Statement, values: readonly unknown[]) =>
+              behind(statement, async () => {
+                // One of several that `work` did together may go on when another has failed; the connection is somebody else's then.
+                if (isOver) throw new Error(`${statement.name}: the transaction is over`);
+                return (await client.query({ ...statement, values: values as unknown[] })).rows as R[];
+              }),
           });
           isOver = true;
+          await begun;
           // What Postgres answers when a statement had failed, and `work` did not let the error through.
           const { command } = await client.query('COMMIT');
           if (command !== 'COMMIT') throw new Error(`a failed transaction cannot be committed: ${command}`);
@@ -232,6 +247,30 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
       await within(connectMs, ended);
     },
   };
+}
+
+/** Begins a transaction; `behind` sends a statement when it may be sent, behind all those that came before it. */
+function begin(client: pg.ClientBase, durable: boolean) {
+  let isBegun = false;
+  let waiting = 0;
+  const begun = client.query(durable ? 'BEGIN' : 'BEGIN; SET LOCAL synchronous_commit = off').then(() => {
+    isBegun = true;
+  });
+  // What waits for it is told.
+  begun.catch(() => undefined);
+
+  async function behind<T>({ changesNothing }: Statement, send: () => Promise<T>): Promise<T> {
+    if (waiting > 0 || !(isBegun || changesNothing === true)) {
+      waiting += 1;
+      try {
+        await begun;
+      } finally {
+        waiting -= 1;
+      }
+    }
+    return send();
+  }
+  return { begun, behind };
 }
 
 /** pg takes any text, and then looks for a host called "base". The text may hold a password, so it is not repeated. */
