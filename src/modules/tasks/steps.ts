@@ -20,7 +20,7 @@ import {
 } from './store-vcs.js';
 
 export interface StepsDeps extends ChangerDeps {
-  readonly vcs: Pick<Vcs, 'archive'>;
+  readonly vcs: Pick<Vcs, 'archive' | 'foresee'>;
   readonly pollMs: number;
 }
 
@@ -33,6 +33,8 @@ export interface Seen {
 /** One in hands, for which git is to do something; as it was before. */
 export interface Held extends Seen {
   readonly ref: TaskRef;
+  /** The same for what git is to do at once. */
+  readonly ahead: TaskRef;
   readonly hold: Hold;
 }
 
@@ -103,8 +105,10 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
         row === undefined
           ? insertHeld(tx, hold, { repoId: node.repoId, refName: branchOf(node.id) }, clock.now())
           : holdReady(tx, hold, state);
-      const [ref] = await Promise.all([refOf(tx, node), taken]);
-      return { node, ref, hold, row };
+      // While this is written down and committed.
+      const looking = refOf(tx, node).then((ref) => ({ ref, ahead: vcs.foresee(ref) }));
+      const [refs] = await Promise.all([looking, taken]);
+      return { node, ...refs, hold, row };
     },
     carryOut: (held, git, settle) =>
       holds.keep(held.hold, async (signal) => {
@@ -132,6 +136,12 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
     background: { start: () => holds.start(), stop: () => holds.stop(), wake: () => holds.wake() },
   };
 }
+
+/**
+ * For the transaction that says what is about to be done. Should Postgres crash and forget it, what git has done meanwhile is found by
+ * whoever does the same again: a branch that has begun, a commit that is there.
+ */
+export const light = { durable: false };
 
 /** Locks the repository of a task, and sees what there is. Rejects with `not_found`. */
 export async function lockSeen(tx: Tx, id: string): Promise<Seen> {

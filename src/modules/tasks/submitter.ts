@@ -10,7 +10,7 @@ import type { CommittedWork, Person, Submitted, Vcs } from '../vcs/index.js';
 import { type ChangerDeps, lockTask, presentTask } from './changer.js';
 import { vcsChange } from './changes.js';
 import { move } from './moves.js';
-import { type Held, lockSeen, lostHold, type Steps } from './steps.js';
+import { type Held, light, lockSeen, lostHold, type Steps } from './steps.js';
 import { findTask, lineageOf, type Node } from './store.js';
 import { settleCommitted, type TaskVcs, vcsOf } from './store-vcs.js';
 import type { Task } from './tasks.js';
@@ -81,14 +81,14 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
   ): Promise<{ readonly changes: readonly Change[]; readonly task: Task }> {
     const { baseCommit, headCommit: before = baseCommit } = started;
     const { headCommit } = submitted;
-    const node = await lockTask(tx, id);
+    const [node, headTree] = await Promise.all([lockTask(tx, id), submitted.headTree]);
     const now = clock.now();
     // Somebody may have cancelled it meanwhile.
     const to = target(id, node.status, 'submit');
     const [row, moved, opened] = await Promise.all([
       settleCommitted(tx, hold, headCommit, now),
       move(tx, node, to, 'TaskSubmitted', now),
-      review(tx, node, { baseCommit, ...submitted }, file, origin, now),
+      review(tx, node, { baseCommit, headCommit, headTree }, file, origin, now),
       insertDoer(tx, id, origin.actor.id),
       kept,
     ]);
@@ -102,17 +102,17 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
 
   return {
     async submit(input, origin, keep) {
-      const held = await db.transaction((tx) => begin(tx, input));
+      const held = await db.transaction((tx) => begin(tx, input), light);
       const { baseCommit } = held.started;
-      const { message, ref } = held;
-      const work = { ...ref, baseCommit, message, author: committer, committer, allowEmpty: input.allowEmpty };
+      const { message, ref, ahead } = held;
+      const work = { ...ahead, baseCommit, message, author: committer, committer, allowEmpty: input.allowEmpty };
       const { changes, task } = await steps.carryOut(
         held,
         async (signal) => {
-          // While git looks at the files.
-          const ready = gates.files.read(ref.repo, held.gatesOf, signal);
-          ready.catch(() => undefined);
-          return { ...(await vcs.commit({ ...work, ready, signal })), file: await ready };
+          let file: Promise<FileGates | undefined> | undefined;
+          const ready = (): Promise<FileGates | undefined> =>
+            (file ??= gates.files.read(ref.repo, held.gatesOf, signal));
+          return { ...(await vcs.commit({ ...work, ready, signal })), file: await ready() };
         },
         (tx, submitted) => settle(tx, held, submitted, origin, keep),
       );

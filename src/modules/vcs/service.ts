@@ -74,8 +74,11 @@ export interface CommitWorkInput extends TaskRef {
   readonly message: string;
   readonly author: Person;
   readonly committer: Person;
-  /** Nothing is committed before it has resolved, nor when it rejects, which is then why this does. */
-  readonly ready?: Promise<unknown> | undefined;
+  /**
+   * Called while git looks at the files, and again when it has to look again. Nothing is committed before it has resolved, nor when it
+   * rejects, which is then why this does.
+   */
+  readonly ready?: (() => Promise<unknown>) | undefined;
   /** Else `nothing_to_submit` when the branch is still where it began. */
   readonly allowEmpty?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -94,8 +97,13 @@ export interface LinesInput extends Pick<TaskRef, 'repo'> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What was committed, and when it is kept for good, whatever becomes of the branch; whoever tells others of it waits for that. */
-export interface CommittedWork extends Submitted {
+/** What was committed. */
+export interface CommittedWork extends Pick<Submitted, 'headCommit'> {
+  readonly headTree: Promise<string>;
+  /**
+   * Resolves when the commit is kept for good, whatever becomes of the branch, and others may use git in the work tree. Whoever tells
+   * others of it waits for that.
+   */
   readonly kept: Promise<void>;
 }
 
@@ -104,13 +112,15 @@ export interface CommittedWork extends Submitted {
  * and be called by several servers at a time, and comes to the same.
  */
 export interface Vcs {
+  /** Looks at a task's repository already, for a call that is about to come; to be asked with what is answered. Never rejects. */
+  foresee(task: TaskRef): TaskRef;
   /**
    * Makes branch and work tree, or what is missing of them. `invalid_request` naming `base` when there is no such commit, `conflict`
    * when the repository has none yet, when it cannot be used any more, or when the branch has begun elsewhere.
    */
   prepare(input: PrepareInput): Promise<Prepared>;
   /**
-   * Commits all that is in the work tree, and answers the branch's head and its tree. `nothing_to_submit` when that is still the base;
+   * Commits all that is in the work tree, and answers the branch's head. `nothing_to_submit` when that is still the base;
    * `conflict` when the work tree is gone, is on another branch, or has a repository of its own in it.
    */
   commit(input: CommitWorkInput): Promise<CommittedWork>;
@@ -146,7 +156,8 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
   const home = createVcsHome(dataDir);
   const views = createViews({ git, home: home.views, written: writtenPlaces });
 
-  async function open({ repo, taskId }: TaskRef): Promise<WorkTree> {
+  async function open({ repo, taskId, tree }: TaskRef): Promise<WorkTree> {
+    if (tree !== undefined) return tree;
     checkTaskId(taskId);
     const [view, folder] = await Promise.all([views.open(repo.path), home.worktree(repo.id, taskId)]);
     return { view, name: taskId, path: folder, branch: branchRef(taskId) };
@@ -160,50 +171,77 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
     return { headCommit };
   }
 
-  /** Makes sure of the branch, which is `known` to be somewhere or not at all; answers where it is. */
-  async function branch(
+  /** Makes sure that a branch that there is may be that of the task; answers where it is then. */
+  async function adoptBranch(
     { view, ...tree }: WorkTree,
     input: PrepareInput,
-    baseCommit: string,
-    known: string | undefined,
+    base: string,
+    at: string,
   ): Promise<string> {
-    const at = known ?? (await createBranch(view, tree.branch, baseCommit));
-    if (at === baseCommit) return at;
+    if (at === base) return at;
     if (input.fresh === true) {
-      await archive(input);
-      return createBranch(view, tree.branch, baseCommit);
+      await archive({ repo: input.repo, taskId: input.taskId });
+      return createBranch(view, tree.branch, base);
     }
-    if (await isAncestor(view, baseCommit, at)) return at;
-    throw new AppError('conflict', `${branchOf(input.taskId)} is at ${at}, which does not come from ${baseCommit}.`, {
-      details: { branch: branchOf(input.taskId), head: at, base: baseCommit },
+    if (await isAncestor(view, base, at)) return at;
+    throw new AppError('conflict', `${branchOf(input.taskId)} is at ${at}, which does not come from ${base}.`, {
+      details: { branch: branchOf(input.taskId), head: at, base },
     });
   }
 
+  /** Makes branch and work tree. Answers where the branch is: elsewhere, and nothing is made, when another process has made it there. */
+  async function makeBoth(tree: WorkTree, base: string, signal: AbortSignal | undefined): Promise<string> {
+    const creating = createBranch(tree.view, tree.branch, base);
+    // What the work tree is built of is made while git makes the branch.
+    const branched = creating.then((at) => {
+      if (at !== base) throw new Error('the branch is elsewhere');
+    });
+    branched.catch(() => undefined);
+    try {
+      await makeWorkTree(tree, { branched, signal });
+    } catch (error) {
+      // A branch that is still being made would else come to be when all has been undone.
+      if ((await creating) === base) throw error;
+    }
+    return creating;
+  }
+
   return {
+    foresee(task) {
+      const tree = open(task);
+      // The call that is about to come is told.
+      tree.catch(() => undefined);
+      return { ...task, tree };
+    },
     async prepare(input) {
       const tree = await open(input);
       const [baseCommit, known] = await Promise.all([
         baseOf(tree, input.repo, input.base),
         readRef(tree.view.repository.gitDir, tree.branch),
       ]);
-      const headCommit = await branch(tree, input, baseCommit, known);
-      await makeWorkTree(tree, input.signal);
+      const made = known === undefined ? await makeBoth(tree, baseCommit, input.signal) : known;
+      const headCommit = await adoptBranch(tree, input, baseCommit, made);
+      if (known !== undefined || made !== baseCommit) await makeWorkTree(tree, { signal: input.signal });
       return { branch: branchOf(input.taskId), baseCommit, headCommit, worktreePath: tree.path };
     },
     async commit({ baseCommit, allowEmpty, ready, signal, ...input }) {
       const tree = await open(input);
-      const headCommit = await commitAll(tree, {
+      const { head: headCommit, released } = await commitAll(tree, {
         message: checkMessage(input.message),
         author: checkPerson('author', input.author),
         committer: checkPerson('committer', input.committer),
         ready,
         signal,
       });
-      if (headCommit === baseCommit && allowEmpty !== true) throw nothingToSubmit(branchOf(input.taskId));
-      const kept = keepSubmitted(tree.view, headCommit);
-      // Whoever waits for it is told.
-      kept.catch(() => undefined);
-      return { headCommit, headTree: await treeOf(tree.view, headCommit), kept };
+      if (headCommit === baseCommit && allowEmpty !== true) {
+        await released;
+        throw nothingToSubmit(branchOf(input.taskId));
+      }
+      const headTree = treeOf(tree.view, headCommit);
+      const kept = Promise.all([keepSubmitted(tree.view, headCommit), released]).then(() => undefined);
+      // Whoever waits for them is told.
+      for (const each of [headTree, kept]) each.catch(() => undefined);
+      return { headCommit, headTree, kept };
     },
     async diff({ baseCommit, headCommit, signal, ...task }) {
       const tree = await open(task);

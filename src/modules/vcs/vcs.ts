@@ -1,5 +1,5 @@
 import { AppError, invalidField } from '../../errors.js';
-import { isObjectId, isRefName, type Person } from '../../platform/git/index.js';
+import { isObjectId, isRefName, type Person, type WorkTree } from '../../platform/git/index.js';
 import { isId } from '../../platform/ids.js';
 import { checkText } from '../../platform/text.js';
 
@@ -14,6 +14,8 @@ export interface TaskRepo {
 export interface TaskRef {
   readonly repo: TaskRepo;
   readonly taskId: string;
+  /** What `Vcs.foresee` has seen of it. */
+  readonly tree?: Promise<WorkTree> | undefined;
 }
 
 /** What a task's work is done in. */

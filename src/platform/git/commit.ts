@@ -21,82 +21,110 @@ export interface CommitInput {
   readonly message: string;
   readonly author: Person;
   readonly committer: Person;
-  /** Nothing is committed before it has resolved, nor when it rejects, which is then why this does. */
-  readonly ready?: Promise<unknown> | undefined;
+  /**
+   * Called while git looks at the files, and again when it has to look again. Nothing is committed before it has resolved, nor when it
+   * rejects, which is then why this does.
+   */
+  readonly ready?: (() => Promise<unknown>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface Commit {
+  /** Where the branch is now: where it was, when there was nothing to commit. */
+  readonly head: string;
+  /** Resolves when the index is no longer locked. */
+  readonly released: Promise<void>;
+}
+
 /**
- * Commits all that is in a work tree, whatever its user has staged, and answers where its branch is then; that is where it was
- * when there was nothing to commit. The user's own index is as the files are afterwards. Meanwhile the index is locked, so
+ * Commits all that is in a work tree, whatever its user has staged. The user's own index is as the files are afterwards. Meanwhile the index is locked, so
  * that commands of the user's wait or fail; commits that they have made before are kept.
  *
  * Can be repeated after a death at any point: either nothing is committed yet, or there is nothing left to commit.
  *
  * @throws AppError `conflict` when another branch is checked out, or a folder in it is a repository of its own.
  */
-export async function commitAll(tree: WorkTree, input: CommitInput): Promise<string> {
-  await requireFolder(tree.path);
+export async function commitAll(tree: WorkTree, input: CommitInput): Promise<Commit> {
   const index = path.join(gitDirOf(tree), 'index');
-  const unlock = await lockIndex(index, input.signal);
+  const unlock = await lockIndexOf(tree, index, input.signal);
   try {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await commitLocked(tree, index, input);
-      } catch (error) {
-        // The branch has been moved meanwhile, as by a git of a process that has died before it.
-        const isMoved = error instanceof GitFailure && /cannot lock ref/.test(error.stderr);
-        if (!isMoved || tries === maxTries) throw sayNoRoom(error);
-      }
-    }
-  } finally {
+    const head = await commitInTurn(tree, index, input);
+    const released = unlock();
+    // Whoever waits for it is told.
+    released.catch(() => undefined);
+    return { head, released };
+  } catch (error) {
     await unlock();
+    throw error;
+  }
+}
+
+async function lockIndexOf(tree: WorkTree, index: string, signal?: AbortSignal): Promise<() => Promise<void>> {
+  try {
+    return await lockIndex(index, signal);
+  } catch (error) {
+    if (isMissing(error)) await requireFolder(tree.path);
+    throw error;
+  }
+}
+
+async function commitInTurn(tree: WorkTree, index: string, input: CommitInput): Promise<string> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await commitLocked(tree, index, input);
+    } catch (error) {
+      // The branch has been moved meanwhile, as by a git of a process that has died before it.
+      const isMoved = error instanceof GitFailure && /cannot lock ref/.test(error.stderr);
+      if (!isMoved || tries === maxTries) throw sayNoRoom(error);
+    }
   }
 }
 
 const maxTries = 5;
 
 async function commitLocked(tree: WorkTree, index: string, input: CommitInput): Promise<string> {
-  const { message, author, committer, ready, signal } = input;
   const gitDir = gitDirOf(tree);
   const place = path.join(gitDir, 'muster-index');
-  await Promise.all([requireBranch(tree, gitDir), sweepLeftovers(place)]);
   const indexFile = passingName(place, 'to');
-  const staging: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal };
+  const staging: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal: input.signal };
   try {
-    await startFrom(index, staging);
-    const changes = await findChanges(staging);
+    await allEnded(requireFolder(tree.path), startFrom(index, staging));
+    const looking = findChanges(staging);
+    const ready = input.ready?.();
+    ready?.catch(() => undefined);
+    const [, changes] = await allEnded(requireBranch(tree, gitDir), looking, sweepLeftovers(place));
     requireNoneNested(changes);
     await stage(staging, changes);
     const isDifferent = await differs(staging, changes);
     await ready;
-    if (isDifferent) {
-      await tree.view.run({
-        // `--allow-empty` since git would else look at the work tree once more, submodules included.
-        args: [
-          'commit',
-          '--quiet',
-          '--allow-empty',
-          '--no-verify',
-          '--no-gpg-sign',
-          '--cleanup=whitespace',
-          '--file=-',
-        ],
-        stdin: message,
-        gitDir,
-        workTree: tree.path,
-        indexFile,
-        env: identityOf(author, committer),
-        signal,
-      });
-    }
-    const [head] = await Promise.all([branchHead(tree), rename(indexFile, index)]);
+    if (isDifferent) await runCommit(staging, input);
+    const [head] = await Promise.all([branchHead(tree), putInPlace(indexFile, index)]);
     if (head === undefined) throw new Error(`${tree.branch} is gone`);
     return head;
-  } finally {
+  } catch (error) {
     await Promise.all([indexFile, `${indexFile}.lock`].map((file) => rm(file, { force: true })));
+    throw error;
+  } finally {
     letGo(indexFile);
   }
+}
+
+async function putInPlace(made: string, index: string): Promise<void> {
+  await rename(made, index);
+  // Where it is the same file still, under a second name, both names stay.
+  await rm(made, { force: true });
+}
+
+/** Waits for the end of all, also where one fails: the first of those that do is why this does. */
+async function allEnded<T extends readonly unknown[]>(...all: { readonly [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  await Promise.allSettled(all);
+  return (await Promise.all(all)) as unknown as T;
+}
+
+async function runCommit({ view, ...on }: Staging, { message, author, committer }: CommitInput): Promise<void> {
+  // `--allow-empty` since git would else look at the work tree once more, submodules included.
+  const how = ['--quiet', '--allow-empty', '--no-verify', '--no-gpg-sign', '--cleanup=whitespace', '--file=-'];
+  await view.run({ args: ['commit', ...how], stdin: message, env: identityOf(author, committer), ...on });
 }
 
 /** The folder may have been replaced by a link that leads elsewhere. */

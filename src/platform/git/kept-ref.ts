@@ -20,21 +20,27 @@ export async function keepRef(gitDir: string, name: string, id: string): Promise
   await sweepLeftovers(place);
   const made = passingName(place, 'to');
   try {
-    const handle = await open(made, 'wx');
-    try {
-      await handle.writeFile(`${id}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await writeDurably(made, `${id}\n`);
     await rename(made, file).catch(async (error: unknown) => {
       if (!isMissing(error)) throw error;
       await makeFolders(gitDir, path.dirname(name));
       await rename(made, file);
     });
-  } finally {
+  } catch (error) {
     await rm(made, { force: true });
+    throw error;
+  } finally {
     letGo(made);
+  }
+}
+
+async function writeDurably(file: string, text: string): Promise<void> {
+  const handle = await open(file, 'wx');
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 

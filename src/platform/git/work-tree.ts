@@ -24,19 +24,25 @@ export function gitDirOf({ view, name }: WorkTree): string {
   return path.join(view.repository.gitDir, 'worktrees', name);
 }
 
+export interface MakeOptions {
+  /** Resolves when there is the branch, and rejects when nothing is to be made of it; by default there is. */
+  readonly branched?: Promise<unknown> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * Makes a work tree of a branch that there is, or what is missing of one. Both parts are built under names that nobody looks at, and
+ * Makes a work tree of a branch, or what is missing of one. Both parts are built under names that nobody looks at, and
  * then put in their place in one step each: whoever comes second finds a whole one and throws the own away. So any number of
  * processes may make the same one at a time, and any of them may die: what they leave is swept up by the next. The files come
  * first, since git gives up a work tree whose files it does not find.
  */
-export async function makeWorkTree(tree: WorkTree, signal?: AbortSignal): Promise<void> {
+export async function makeWorkTree(tree: WorkTree, options: MakeOptions = {}): Promise<void> {
   await sweep(tree);
   for (let tries = 1; ; tries += 1) {
     const found = await look(tree);
     if (found.files && found.known) return;
     if (tries > maxTries) throw new Error(`the work tree ${tree.path} does not stay made`);
-    if (await build(tree, found, tries < maxTries, signal)) return;
+    if (await build(tree, found, tries < maxTries, options)) return;
   }
 }
 
@@ -92,24 +98,32 @@ async function relink(tree: WorkTree): Promise<void> {
  * Builds what is missing. Where the files are, but git does not know them, their content is left alone. Answers whether all of it is
  * there now; nobody knows where somebody else has put something in its place, too.
  */
-async function build(tree: WorkTree, found: Found, again: boolean, signal: AbortSignal | undefined): Promise<boolean> {
+async function build(
+  tree: WorkTree,
+  found: Found,
+  again: boolean,
+  { branched, signal }: MakeOptions,
+): Promise<boolean> {
   const parts = { files: passingName(tree.path, 'to'), known: passingName(knownPlace(tree), 'to') };
+  let isDone = false;
   try {
     await Promise.all([tree.path, gitDirOf(tree)].map((place) => mkdir(path.dirname(place), { recursive: true })));
-    await makeKnown(tree, parts.known);
+    await Promise.all([makeKnown(tree, parts.known), ...(found.files ? [] : [makeFolder(tree, parts.files)])]);
+    await branched;
     const indexFile = path.join(parts.known, 'index');
     if (found.files) await tree.view.run({ args: ['read-tree', tree.branch], indexFile, signal });
     else await checkOut(tree, parts.files, indexFile, signal);
     // A work tree that has lost its files is of no use to git.
     if (!found.files && found.known) await removeTree(gitDirOf(tree));
     const areOurs = found.files || (await putInPlace(parts.files, tree.path));
-    return (await putInPlace(parts.known, gitDirOf(tree))) && areOurs;
+    isDone = (await putInPlace(parts.known, gitDirOf(tree))) && areOurs;
+    return isDone;
   } catch (error) {
     // Where somebody has swept the parts away, for whom this process does not seem to be alive.
     if (!again || !(await wereSwept(parts, found))) throw sayNoRoom(error);
     return false;
   } finally {
-    await Promise.all([removeTree(parts.files), removeTree(parts.known)]);
+    if (!isDone) await Promise.all([removeTree(parts.files), removeTree(parts.known)]);
     for (const part of Object.values(parts)) letGo(part);
   }
 }
@@ -123,14 +137,18 @@ async function makeKnown(tree: WorkTree, known: string): Promise<void> {
   await Promise.all(Object.entries(texts).map(([name, text]) => writeFile(path.join(known, name), text)));
 }
 
+/** The folder, as yet without the files that are checked out. */
+async function makeFolder(tree: WorkTree, files: string): Promise<void> {
+  await mkdir(files);
+  await writeFile(path.join(files, '.git'), linkOf(tree));
+}
+
 async function checkOut(tree: WorkTree, files: string, indexFile: string, signal?: AbortSignal): Promise<void> {
   const { view, branch } = tree;
-  await mkdir(files);
   const run = { args: ['read-tree', '-m', '-u', branch], workTree: files, indexFile, timeoutMs: checkOutMs, signal };
   await view.run(run).catch((error: unknown) => {
     throw whyNotCheckedOut(error, branch);
   });
-  await writeFile(path.join(files, '.git'), linkOf(tree));
 }
 
 /** A commit may hold what git checks out nowhere, as a file named `.git`, or lack what it refers to. */
@@ -161,8 +179,10 @@ async function putInPlace(made: string, place: string): Promise<boolean> {
 
 /** Beside the place where git looks for work trees, on the same file system. */
 function knownPlace({ view, name }: WorkTree): string {
-  return path.join(view.repository.gitDir, `muster-${name}`);
+  return path.join(view.repository.gitDir, `${comingPrefix}${name}`);
 }
+
+export const comingPrefix = 'muster-';
 
 /** Removes the work tree, folder and all, and what processes have left that died making or removing it. */
 export async function removeWorkTree(tree: WorkTree): Promise<void> {

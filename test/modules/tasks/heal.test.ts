@@ -92,6 +92,7 @@ describe('submit', () => {
     const author = { name: 'A', email: 'a@example.org' };
     const input = { ...ref, baseCommit: started?.base_commit ?? '', message: 'Mine', author, committer: author };
     const made = when === 'after git' ? await vcs.commit(input) : undefined;
+    await made?.kept;
     await leave('committing');
     await settled('ready');
     expect((await tasks.get(id)).task.status).toBe('InProgress');

@@ -32,8 +32,9 @@ async function submit(options: WorkOptions = {}): Promise<Submission> {
   const { vcs, task, folder } = work;
   const { baseCommit } = await work.start();
   writeFiles(folder, { a: 'changed\n', new: 'x\n', ignored: 'x\n' });
-  const { kept, ...submitted } = await vcs.commit({ ...task, baseCommit, message: 'Work', author, committer });
-  await kept;
+  const made = await vcs.commit({ ...task, baseCommit, message: 'Work', author, committer });
+  await made.kept;
+  const submitted = { headCommit: made.headCommit, headTree: await made.headTree };
   const compare = () => vcs.compare({ ...task, ...submitted });
   return {
     ...work,

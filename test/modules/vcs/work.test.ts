@@ -252,8 +252,8 @@ describe('work is committed', () => {
     // Again: there is nothing more. That it has been packed meanwhile makes no difference.
     git(root, 'repack', '--quiet', '-a', '-d');
     const input = { ...task, baseCommit, message: 'Nothing', author, committer };
-    const { kept, ...submitted } = await vcs.commit(input);
-    expect(submitted).toEqual({ headCommit: head, headTree: git(root, 'rev-parse', `${head}^{tree}`) });
+    const { headCommit, headTree, kept } = await vcs.commit(input);
+    expect([headCommit, await headTree]).toEqual([head, git(root, 'rev-parse', `${head}^{tree}`)]);
     await kept;
     expect(git(root, 'for-each-ref', '--format=%(objectname)', 'refs/muster/submitted').split('\n')).toContain(head);
   });

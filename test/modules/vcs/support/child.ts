@@ -58,7 +58,10 @@ const program = `
   const vcs = createVcs({ git: createGit(), dataDir: errand.dataDir });
   process.stdout.write('ready\\n');
   if (errand.waits) await once(process.stdin, 'data');
-  const result = await vcs[errand.method](errand.input).then((value) => ({ value }), (error) => ({ error: String(error.stack) }));
+  const result = await vcs[errand.method](errand.input).then(
+    async (value) => (await value?.kept, { value }),
+    (error) => ({ error: String(error.stack) }),
+  );
   process.stdout.write(JSON.stringify(result));
   process.exit(0);
 `;
