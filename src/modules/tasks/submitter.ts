@@ -6,7 +6,7 @@ import { firstLine } from '../../platform/text.js';
 import { appendEvents, type Change, type Origin } from '../events/index.js';
 import type { FileGates, GateFiles, GateRounds } from '../gates/index.js';
 import { insertDoer, openReview } from '../reviews/index.js';
-import type { CommittedWork, Person, Submitted, Vcs } from '../vcs/index.js';
+import type { CommittedWork, Person, Vcs } from '../vcs/index.js';
 import { type ChangerDeps, lockTask, presentTask } from './changer.js';
 import { vcsChange } from './changes.js';
 import { move } from './moves.js';
@@ -62,13 +62,18 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
   async function review(
     tx: Tx,
     node: Node,
-    submission: Submitted & { readonly baseCommit: string },
+    {
+      baseCommit,
+      headCommit,
+      headTree,
+    }: Pick<CommittedWork, 'headCommit' | 'headTree'> & { readonly baseCommit: string },
     file: FileGates | undefined,
     origin: Origin,
     now: Date,
   ): Promise<readonly Change[]> {
     const { files, rounds } = gates;
     await files.apply(tx, node.repoId, file, now);
+    const submission = { baseCommit, headCommit, headTree: await headTree };
     return openReview(tx, { newId, rounds }, { ...node, lineage: lineageOf(node) }, submission, origin, now);
   }
 
@@ -81,14 +86,14 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
   ): Promise<{ readonly changes: readonly Change[]; readonly task: Task }> {
     const { baseCommit, headCommit: before = baseCommit } = started;
     const { headCommit } = submitted;
-    const [node, headTree] = await Promise.all([lockTask(tx, id), submitted.headTree]);
+    const node = await lockTask(tx, id);
     const now = clock.now();
     // Somebody may have cancelled it meanwhile.
     const to = target(id, node.status, 'submit');
     const [row, moved, opened] = await Promise.all([
       settleCommitted(tx, hold, headCommit, now),
       move(tx, node, to, 'TaskSubmitted', now),
-      review(tx, node, { baseCommit, headCommit, headTree }, file, origin, now),
+      review(tx, node, { baseCommit, ...submitted }, file, origin, now),
       insertDoer(tx, id, origin.actor.id),
       kept,
     ]);

@@ -32,13 +32,13 @@ export interface CommitInput {
 export interface Commit {
   /** Where the branch is now: where it was, when there was nothing to commit. */
   readonly head: string;
-  /** Resolves when the index is no longer locked. */
+  /** Resolves when the index is as the files are, and no longer locked. */
   readonly released: Promise<void>;
 }
 
 /**
- * Commits all that is in a work tree, whatever its user has staged. The user's own index is as the files are afterwards. Meanwhile the index is locked, so
- * that commands of the user's wait or fail; commits that they have made before are kept.
+ * Commits all that is in a work tree, whatever its user has staged. The user's own index is as the files are afterwards. Meanwhile it is
+ * locked, so that commands of the user's wait or fail; commits that they have made before are kept.
  *
  * Can be repeated after a death at any point: either nothing is committed yet, or there is nothing left to commit.
  *
@@ -48,8 +48,8 @@ export async function commitAll(tree: WorkTree, input: CommitInput): Promise<Com
   const index = path.join(gitDirOf(tree), 'index');
   const unlock = await lockIndexOf(tree, index, input.signal);
   try {
-    const head = await commitInTurn(tree, index, input);
-    const released = unlock();
+    const { head, put } = await commitInTurn(tree, index, input);
+    const released = put.finally(unlock);
     // Whoever waits for it is told.
     released.catch(() => undefined);
     return { head, released };
@@ -68,7 +68,13 @@ async function lockIndexOf(tree: WorkTree, index: string, signal?: AbortSignal):
   }
 }
 
-async function commitInTurn(tree: WorkTree, index: string, input: CommitInput): Promise<string> {
+/** A commit whose index is still on its way to its place. */
+interface Made {
+  readonly head: string;
+  readonly put: Promise<void>;
+}
+
+async function commitInTurn(tree: WorkTree, index: string, input: CommitInput): Promise<Made> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await commitLocked(tree, index, input);
@@ -82,7 +88,7 @@ async function commitInTurn(tree: WorkTree, index: string, input: CommitInput): 
 
 const maxTries = 5;
 
-async function commitLocked(tree: WorkTree, index: string, input: CommitInput): Promise<string> {
+async function commitLocked(tree: WorkTree, index: string, input: CommitInput): Promise<Made> {
   const gitDir = gitDirOf(tree);
   const place = path.join(gitDir, 'muster-index');
   const indexFile = passingName(place, 'to');
@@ -98,21 +104,24 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
     const isDifferent = await differs(staging, changes);
     await ready;
     if (isDifferent) await runCommit(staging, input);
-    const [head] = await Promise.all([branchHead(tree), putInPlace(indexFile, index)]);
+    const head = await branchHead(tree);
     if (head === undefined) throw new Error(`${tree.branch} is gone`);
-    return head;
+    return { head, put: putInPlace(indexFile, index) };
   } catch (error) {
     await Promise.all([indexFile, `${indexFile}.lock`].map((file) => rm(file, { force: true })));
-    throw error;
-  } finally {
     letGo(indexFile);
+    throw error;
   }
 }
 
 async function putInPlace(made: string, index: string): Promise<void> {
-  await rename(made, index);
-  // Where it is the same file still, under a second name, both names stay.
-  await rm(made, { force: true });
+  try {
+    await rename(made, index);
+  } finally {
+    // Where it is the same file still, under a second name, both names stay.
+    await rm(made, { force: true });
+    letGo(made);
+  }
 }
 
 /** Waits for the end of all, also where one fails: the first of those that do is why this does. */

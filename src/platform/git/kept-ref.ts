@@ -17,10 +17,9 @@ export async function keepRef(gitDir: string, name: string, id: string): Promise
   if ((await readPlainFile(file))?.toString().trim() === id) return;
   // Not beside it, where git would take it for a reference.
   const place = path.join(gitDir, 'muster-ref');
-  await sweepLeftovers(place);
   const made = passingName(place, 'to');
   try {
-    await writeDurably(made, `${id}\n`);
+    await Promise.all([writeDurably(made, `${id}\n`), sweepLeftovers(place)]);
     await rename(made, file).catch(async (error: unknown) => {
       if (!isMissing(error)) throw error;
       await makeFolders(gitDir, path.dirname(name));

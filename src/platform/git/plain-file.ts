@@ -1,26 +1,37 @@
-import { constants, open } from 'node:fs/promises';
+import { constants, type FileHandle, open } from 'node:fs/promises';
 import { codeOf } from '../../errors.js';
 import { isMissing } from '../files/file-errors.js';
 
 const maxBytes = 256 * 1024 * 1024;
+/** References, and most of what else is read here, are smaller. */
+const shortBytes = 4096;
 // A pipe in a file's place would else be waited for, and a link followed.
 const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /** What is in a file; undefined when there is none of that name, or what has the name is no plain file. */
 export async function readPlainFile(file: string): Promise<Buffer | undefined> {
+  let handle: FileHandle | undefined;
   try {
-    const handle = await open(file, flags);
-    try {
-      const info = await handle.stat();
-      if (!info.isFile()) return undefined;
-      if (info.size > maxBytes) throw new Error(`${file} is too large`);
-      return await handle.readFile();
-    } finally {
-      await handle.close();
-    }
+    handle = await open(file, flags);
+    return await readWhole(handle, file);
   } catch (error) {
     if (isMissing(error) || ['ELOOP', 'EISDIR', 'ENXIO', 'ENAMETOOLONG'].includes(codeOf(error) ?? ''))
       return undefined;
     throw error;
+  } finally {
+    // What was only read can be closed while its reader goes on.
+    handle?.close().catch(() => undefined);
   }
+}
+
+/** A short file in one go: to ask for its size, its content and its end one after the other takes three times as long. */
+async function readWhole(handle: FileHandle, file: string): Promise<Buffer | undefined> {
+  const short = Buffer.allocUnsafe(shortBytes);
+  const [info, read] = await Promise.allSettled([handle.stat(), handle.read(short, 0, shortBytes, 0)]);
+  if (info.status === 'rejected') throw info.reason;
+  if (!info.value.isFile()) return undefined;
+  if (info.value.size > maxBytes) throw new Error(`${file} is too large`);
+  if (read.status === 'rejected') throw read.reason;
+  if (read.value.bytesRead < shortBytes) return short.subarray(0, read.value.bytesRead);
+  return handle.readFile();
 }
