@@ -52,30 +52,26 @@ export function createSpares(count: number, env: Readonly<Record<string, string>
     const drop = (): void => void spares.delete(child);
     // One that cannot be had is done without, and so is one that somebody ends.
     child.once('error', drop).once('exit', drop);
+    // Where there is no room for another process it has not even pipes.
+    if (child.pid === undefined) return;
     hold(child, false);
     spares.add(child);
   }
 
   function fill(): void {
     refill = undefined;
-    while (spares.size < count) add();
-  }
-
-  function next(): ChildProcess | undefined {
-    for (const child of spares) {
-      spares.delete(child);
-      if (child.pid !== undefined) return child;
-    }
-    return undefined;
+    for (let missing = count - spares.size; missing > 0; missing -= 1) add();
   }
 
   return {
     take(start) {
+      const script = scriptOf(start);
       refill ??= setTimeout(fill, refillMs).unref();
-      const child = next();
+      const [child] = spares;
       if (child === undefined) return undefined;
+      spares.delete(child);
       hold(child, true);
-      return become(child, start);
+      return become(child, script, start.hasInput);
     },
     fill,
   };
@@ -88,23 +84,25 @@ function hold(child: ChildProcess, held: boolean): void {
   for (const stream of child.stdio) (stream as { ref?(): void; unref?(): void } | null)?.[how]?.();
 }
 
-function become(child: ChildProcess, { program, args, cwd, env, hasInput }: Start): Started {
+function become(child: ChildProcess, text: string, hasInput: boolean): Started {
   const [script, stdout, stderr, stdin] = child.stdio as unknown as [Writable, Readable, Readable, Writable];
-  const set = Object.entries(env).map(([name, value]) => `${name}=${quoted(value)}`);
-  const command = [program, ...args].map(quoted).join(' ');
   // EPIPE: it has been killed. Its end tells.
   for (const stream of [script, stdin]) stream.on('error', () => undefined);
-  script.end(
-    [
-      `cd ${quoted(cwd)} || exit 126`,
-      // What shells set by themselves.
-      'unset PWD OLDPWD SHLVL',
-      ...(set.length > 0 ? [`export ${set.join(' ')}`] : []),
-      `exec ${command} <${hasInput ? '&3' : '/dev/null'} 3<&-\n`,
-    ].join('\n'),
-  );
+  script.end(text);
   if (!hasInput) stdin.destroy();
   return { child, stdin: hasInput ? stdin : undefined, stdout, stderr };
+}
+
+function scriptOf({ program, args, cwd, env, hasInput }: Start): string {
+  const set = Object.entries(env).map(([name, value]) => `${name}=${quoted(value)}`);
+  const command = [program, ...args].map(quoted).join(' ');
+  return [
+    `cd ${quoted(cwd)} || exit 126`,
+    // What shells set by themselves.
+    'unset PWD OLDPWD SHLVL',
+    ...(set.length > 0 ? [`export ${set.join(' ')}`] : []),
+    `exec ${command} <${hasInput ? '&3' : '/dev/null'} 3<&-\n`,
+  ].join('\n');
 }
 
 /** As a word of a shell, in which nothing has a meaning of its own. Throws on NUL, which no argument can have. */
