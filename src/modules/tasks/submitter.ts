@@ -62,11 +62,7 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
   async function review(
     tx: Tx,
     node: Node,
-    {
-      baseCommit,
-      headCommit,
-      headTree,
-    }: Pick<CommittedWork, 'headCommit' | 'headTree'> & { readonly baseCommit: string },
+    { baseCommit, headCommit, headTree }: Omit<CommittedWork, 'kept'> & { readonly baseCommit: string },
     file: FileGates | undefined,
     origin: Origin,
     now: Date,
@@ -115,6 +111,7 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
         held,
         async (signal) => {
           let file: Promise<FileGates | undefined> | undefined;
+          // Read while git looks at the files.
           const ready = (): Promise<FileGates | undefined> =>
             (file ??= gates.files.read(ref.repo, held.gatesOf, signal));
           return { ...(await vcs.commit({ ...work, ready, signal })), file: await ready() };
