@@ -1,10 +1,14 @@
 import { invalidField } from '../errors.js';
 import { isId } from './ids.js';
+import { isGiven } from './text.js';
 
 /** Where a page of a kind of list ends, as a text that callers hand back for the next page and do not look into. */
 export interface Cursor<Place> {
   encode(place: Place): string;
-  /** `undefined` where none was sent. Throws `invalid_request` naming `cursor` for a text that no list of the kind gives. */
+  /**
+   * `undefined` where none was sent, or an empty one, which is what proto3 has for an unset text. Throws `invalid_request` naming
+   * `cursor` for a text that no list of the kind gives.
+   */
   decode(cursor: string | null | undefined): Place | undefined;
 }
 
@@ -34,7 +38,7 @@ function createCursor<Place>(
   return {
     encode: (place) => Buffer.from(textOf(place)).toString('base64url'),
     decode(cursor) {
-      if (cursor === undefined || cursor === null) return undefined;
+      if (!isGiven(cursor)) return undefined;
       const place = placeOf(Buffer.from(cursor, 'base64url').toString());
       if (place === undefined) throw invalidField('cursor', 'is none of ours');
       return place;

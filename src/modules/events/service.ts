@@ -4,6 +4,7 @@ import type { Db } from '../../platform/db/db.js';
 import type { Wakeups } from '../../platform/db/wakeups.js';
 import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
+import { pageLimit } from '../../platform/paging.js';
 import { type Appended, type Event, type FilterInput, filterOf } from './events.js';
 import { expired } from './refusals.js';
 import { type Batch, createFeed, farthest } from './feed.js';
@@ -53,8 +54,7 @@ export interface Events {
   stop(): Promise<void>;
 }
 
-const defaultLimit = 100;
-const maxLimit = 1000;
+const pageSizes = { usual: 100, most: 1000 };
 const retentionPage = 1000;
 const retentionEveryMs = 10_000;
 
@@ -141,7 +141,5 @@ function checkSeq(field: string, seq: Optional<number>): void {
 function pageOf({ after, before, limit }: PageInput): { readonly before: number; readonly limit: number } {
   checkSeq('after', after);
   checkSeq('before', before);
-  const most = limit ?? defaultLimit;
-  if (most < 1 || most > maxLimit) throw invalidField('limit', `must be between 1 and ${maxLimit}`);
-  return { before: before ?? farthest, limit: most };
+  return { before: before ?? farthest, limit: pageLimit(limit, pageSizes) };
 }

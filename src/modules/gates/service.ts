@@ -5,6 +5,7 @@ import type { Db, Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
 import type { Log } from '../../platform/log.js';
+import { createPaging, type PageInput } from '../../platform/paging.js';
 import { type Appended, appendEvents, type Change, type Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
 import { gateChange, gateRemovedChange } from './changes.js';
@@ -28,7 +29,7 @@ import { gatesFilePath } from './gates-file.js';
 import { type GateInput, gateSpec, maxGates } from './rules.js';
 import type { Run } from './runs.js';
 import { deleteGates, findEffective, findGate, insertGate, listGates, updateGate } from './store.js';
-import { listRunsAfter } from './store-runs.js';
+import { type ListedRun, listRunsAfter } from './store-runs.js';
 
 export interface GatesDeps {
   readonly db: Db;
@@ -61,13 +62,11 @@ export interface Gates {
   results(input: ResultsInput): Promise<{ readonly results: readonly Run[]; readonly nextCursor: string | undefined }>;
 }
 
-export interface ResultsInput {
+export interface ResultsInput extends PageInput {
   readonly reviewId: string;
-  readonly limit?: number | null | undefined;
-  readonly cursor?: string | null | undefined;
 }
 
-const pageEnd = numberCursor('gate_run');
+const paging = createPaging(numberCursor('gate_run'), (listed: ListedRun) => listed.n);
 /** How much of what gates have printed goes on a page, in characters; at least one result does. Clients of gRPC take 4 MiB. */
 const maxPrinted = 1024 * 1024;
 
@@ -184,15 +183,13 @@ export function createGates({ db, clock, newId, log, appended, files, tasks, rev
       await files.refresh(lineage.repoId, signal);
       return (await findEffective(db, [lineage]))[0] ?? [];
     },
-    async results({ reviewId, limit, cursor }) {
-      const most = limit ?? 50;
-      if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const after = pageEnd.decode(cursor) ?? 0;
+    async results(input) {
+      const page = paging(input);
+      const { reviewId } = input;
       if (!(await reviews.exists(db, reviewId))) throw reviewNotFound(reviewId);
-      const found = await listRunsAfter(db, reviewId, after, most + 1);
-      const page = found.slice(0, Math.min(most, countThatFit(found.map(({ run }) => run))));
-      const last = page.length < found.length ? page.at(-1) : undefined;
-      return { results: page.map(({ run }) => run), nextCursor: last && pageEnd.encode(last.n) };
+      const found = await listRunsAfter(db, reviewId, page.place ?? 0, page.count);
+      const { rows, nextCursor } = page.of(found, countThatFit(found.map(({ run }) => run)));
+      return { results: rows.map(({ run }) => run), nextCursor };
     },
   };
 }

@@ -151,13 +151,19 @@ const page: Statement = {
   text: `SELECT ${columns}, n FROM gate_runs WHERE review_id = $1 AND n > $2 ORDER BY n LIMIT $3`,
 };
 
+/** A run, and its place among all. */
+export interface ListedRun {
+  readonly run: Run;
+  readonly n: number;
+}
+
 /** Those of a review after a place, oldest first, each with its own place. */
 export async function listRunsAfter(
   on: Queries,
   reviewId: string,
   after: number,
   limit: number,
-): Promise<readonly { readonly run: Run; readonly n: number }[]> {
+): Promise<readonly ListedRun[]> {
   const rows = await on.query<RunRow & { readonly n: number }>(page, [reviewId, after, limit]);
   return rows.map((row) => ({ run: runOf(row), n: row.n }));
 }

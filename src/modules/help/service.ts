@@ -1,4 +1,4 @@
-import { AppError, invalidField } from '../../errors.js';
+import { AppError } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
 import { numberCursor } from '../../platform/cursor.js';
 import type { Db, Tx } from '../../platform/db/db.js';
@@ -6,6 +6,7 @@ import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
 import type { Log } from '../../platform/log.js';
 import type { Loop } from '../../platform/loop.js';
+import { createPaging, type PageInput } from '../../platform/paging.js';
 import type { Change, Origin } from '../events/index.js';
 import { createDeadlines } from './deadlines.js';
 import { requestedChange, respondedChange, resumedChange } from './endings.js';
@@ -21,7 +22,15 @@ import {
   notPending,
   questionOf,
 } from './help.js';
-import { findOpenRequests, findRequest, insertRequest, listRequests, resolveRequest, respondTo } from './store.js';
+import {
+  findOpenRequests,
+  findRequest,
+  insertRequest,
+  type Listed,
+  listRequests,
+  resolveRequest,
+  respondTo,
+} from './store.js';
 
 /** A task as far as help goes. */
 export interface Asking {
@@ -68,7 +77,7 @@ export interface HelpDeps<T extends Asking, Task> {
 
 type Optional<T> = T | null | undefined;
 
-const pageEnd = numberCursor('help');
+const paging = createPaging(numberCursor('help'), (listed: Listed) => listed.n);
 
 export interface RespondInput {
   readonly id: string;
@@ -76,10 +85,8 @@ export interface RespondInput {
   readonly chosenOption?: Optional<number>;
 }
 
-export interface ListInput {
+export interface ListInput extends PageInput {
   readonly taskId: string;
-  readonly limit?: Optional<number>;
-  readonly cursor?: Optional<string>;
 }
 
 /** The use cases of help. Everything rejects with AppErrors that name the field at fault. */
@@ -152,15 +159,11 @@ export function createHelp<T extends Asking, Task>(deps: HelpDeps<T, Task>): Hel
         return [resumedChange(resolved, task.repoId), ...(await tasks.resume(tx, task, open.fromStatus, now))];
       }),
     active: async (taskId) => (await tasks.get(taskId)).helpRequest,
-    async list({ taskId, limit, cursor }) {
-      const most = limit ?? 50;
-      if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const before = pageEnd.decode(cursor);
-      await tasks.get(taskId);
-      const found = await listRequests(db, taskId, before, most + 1);
-      const page = found.slice(0, most);
-      const last = found.length > most ? page.at(-1) : undefined;
-      return { helpRequests: page.map(({ request }) => request), nextCursor: last && pageEnd.encode(last.n) };
+    async list(input) {
+      const page = paging(input);
+      await tasks.get(input.taskId);
+      const { rows, nextCursor } = page.of(await listRequests(db, input.taskId, page.place, page.count));
+      return { helpRequests: rows.map(({ request }) => request), nextCursor };
     },
     background: deadlines,
   };

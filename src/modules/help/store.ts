@@ -149,13 +149,19 @@ const list: Statement = {
   text: `SELECT ${columns} FROM help_requests WHERE task_id = $1 AND ($2::bigint IS NULL OR n < $2) ORDER BY n DESC LIMIT $3`,
 };
 
+/** A request, and its place among all. */
+export interface Listed {
+  readonly request: HelpRequest;
+  readonly n: number;
+}
+
 /** Those of a task, newest first, each with its place. */
 export async function listRequests(
   on: Queries,
   taskId: string,
   before: number | undefined,
   limit: number,
-): Promise<readonly { readonly request: HelpRequest; readonly n: number }[]> {
+): Promise<readonly Listed[]> {
   const rows = await on.query<HelpRow>(list, [taskId, before ?? null, limit]);
   return rows.map((row) => ({ request: requestOf(row), n: row.n }));
 }

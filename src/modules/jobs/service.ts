@@ -7,6 +7,7 @@ import type { Wakeups } from '../../platform/db/wakeups.js';
 import { type Keep, writeOnce } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
 import type { Log } from '../../platform/log.js';
+import { createPaging, type PageInput } from '../../platform/paging.js';
 import type { Appended, Origin } from '../events/index.js';
 import { type ClaimRequest, createClaimer } from './claimer.js';
 import { type CompleteInput, createDesk, type FailInput, type HeartbeatInput } from './desk.js';
@@ -49,7 +50,7 @@ export interface JobsDeps {
 
 type Optional<T> = T | null | undefined;
 
-const pageEnd = idCursor('job');
+const paging = createPaging(idCursor('job'), (job: Job) => job.id);
 
 export interface ClaimInput {
   readonly workerId: string;
@@ -84,11 +85,9 @@ export interface Jobs {
   stop(): Promise<void>;
 }
 
-export interface ListInput {
+export interface ListInput extends PageInput {
   readonly status: readonly JobStatus[];
   readonly kind: readonly string[];
-  readonly limit?: Optional<number>;
-  readonly cursor?: Optional<string>;
 }
 
 export function createJobs(deps: JobsDeps): Jobs {
@@ -172,13 +171,12 @@ export function createJobs(deps: JobsDeps): Jobs {
     submit: submitter.submit,
     get,
     async list(input) {
-      const limit = checkInteger('limit', input.limit ?? 50, 1, 500);
-      const before = pageEnd.decode(input.cursor);
+      const page = paging(input);
       input.kind.forEach((kind, index) => checkName(`kind[${index}]`, kind));
-      const found = await listJobs(db, { statuses: input.status, kinds: input.kind, before, limit: limit + 1 });
-      const page = found.slice(0, limit);
-      const last = found.length > limit ? page.at(-1) : undefined;
-      return { jobs: page, nextCursor: last && pageEnd.encode(last.id) };
+      const { place: before, count: limit } = page;
+      const found = await listJobs(db, { statuses: input.status, kinds: input.kind, before, limit });
+      const { rows: jobs, nextCursor } = page.of(found);
+      return { jobs, nextCursor };
     },
     cancel,
     claim: async (input, origin, signal, keep) => claimer.claim({ ...claimRequest(input), origin }, signal, keep),

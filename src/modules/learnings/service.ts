@@ -1,12 +1,12 @@
-import { invalidField } from '../../errors.js';
 import { numberCursor } from '../../platform/cursor.js';
 import type { Db, Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
+import { createPaging, type PageInput } from '../../platform/paging.js';
 import type { Change, Origin } from '../events/index.js';
 import { learningChange } from './copies.js';
 import { checkContent, type Inherited, type Learning } from './learnings.js';
-import { insertLearnings, listAfter } from './store.js';
+import { insertLearnings, type Listed, listAfter } from './store.js';
 
 /** A task as far as learnings go. */
 interface Learner {
@@ -35,19 +35,15 @@ export interface LearningsDeps<T extends Learner> {
   readonly tasks: LearningTasks<T>;
 }
 
-type Optional<T> = T | null | undefined;
-
-const pageEnd = numberCursor('learning');
+const paging = createPaging(numberCursor('learning'), (listed: Listed) => listed.n);
 
 export interface AddInput {
   readonly taskId: string;
   readonly content: string;
 }
 
-export interface ListInput {
+export interface ListInput extends PageInput {
   readonly taskId: string;
-  readonly limit?: Optional<number>;
-  readonly cursor?: Optional<string>;
 }
 
 /** The use cases of learnings. Everything rejects with AppErrors that name the field at fault, and with `not_found` for a task. */
@@ -70,15 +66,11 @@ export function createLearnings<T extends Learner>({ db, newId, tasks }: Learnin
         return { changes: [...changes, ...(await tasks.bubbleIfCompleted(tx, task, now))], result: learning };
       });
     },
-    async list({ taskId, limit, cursor }) {
-      const most = limit ?? 50;
-      if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const after = pageEnd.decode(cursor) ?? 0;
-      await tasks.get(taskId);
-      const found = await listAfter(db, taskId, after, most + 1);
-      const page = found.slice(0, most);
-      const last = found.length > most ? page.at(-1) : undefined;
-      return { learnings: page.map(({ learning }) => learning), nextCursor: last && pageEnd.encode(last.n) };
+    async list(input) {
+      const page = paging(input);
+      await tasks.get(input.taskId);
+      const { rows, nextCursor } = page.of(await listAfter(db, input.taskId, page.place ?? 0, page.count));
+      return { learnings: rows.map(({ learning }) => learning), nextCursor };
     },
     inherited: async (taskId) => (await tasks.get(taskId)).learnings,
   };

@@ -92,13 +92,14 @@ const list: Statement = {
   text: `SELECT ${columns} FROM learnings l WHERE l.task_id = $1 AND l.n > $2 ORDER BY l.n LIMIT $3`,
 };
 
+/** A learning, and its place among all. */
+export interface Listed {
+  readonly learning: Learning;
+  readonly n: number;
+}
+
 /** Those of a task after a place, oldest first, each with its own place. */
-export async function listAfter(
-  on: Queries,
-  taskId: string,
-  after: number,
-  limit: number,
-): Promise<readonly { readonly learning: Learning; readonly n: number }[]> {
+export async function listAfter(on: Queries, taskId: string, after: number, limit: number): Promise<readonly Listed[]> {
   const rows = await on.query<LearningRow>(list, [taskId, after, limit]);
   return rows.map((row) => ({ learning: learningOf(row), n: row.n }));
 }

@@ -1,10 +1,11 @@
 import { RepoService } from '../../../gen/muster/v1/repos_pb.js';
 import { keeping } from '../../platform/idempotency/keep.js';
+import type { PageInput } from '../../platform/paging.js';
 import type { Call } from '../../platform/rpc/call.js';
 import { type Service, service } from '../../platform/rpc/methods.js';
 import { originOf } from '../events/index.js';
 import type { RegisterInput, Repo } from './repos.js';
-import type { ListInput, Repos } from './service.js';
+import type { Repos } from './service.js';
 
 /** RepoService on the wire. */
 export function createRepoRpc(repos: Repos): Service {
@@ -17,7 +18,7 @@ export function createRepoRpc(repos: Repos): Service {
       ),
     getRepo: async ({ id }: { id: string }) => ({ repo: await repos.get(id) }),
     getRepoByPath: async ({ path }: { path: string }) => ({ repo: await repos.byPath(path) }),
-    listRepos: (input: ListInput) => repos.list(input),
+    listRepos: (input: PageInput) => repos.list(input),
     unregisterRepo: ({ id }: { id: string }, call: Call) =>
       keeping(
         call,

@@ -8,6 +8,7 @@ import { type Git, inspectRepository, listBranches } from '../../platform/git/in
 import type { Keep } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
 import type { Log } from '../../platform/log.js';
+import { createPaging, type PageInput } from '../../platform/paging.js';
 import { type Appended, appendEvents, type Origin } from '../events/index.js';
 import { checkPath, defaultBranchOf, nameOf, type RegisterInput, type Repo } from './repos.js';
 import { findRepo, findRepoByPath, holdRepo, insertRepo, listRepos, referrerOf, removeRepo } from './store.js';
@@ -22,14 +23,7 @@ export interface ReposDeps {
   readonly appended: Appended;
 }
 
-type Optional<T> = T | null | undefined;
-
-const pageEnd = idCursor('repo');
-
-export interface ListInput {
-  readonly limit?: Optional<number>;
-  readonly cursor?: Optional<string>;
-}
+const paging = createPaging(idCursor('repo'), (repo: Repo) => repo.id);
 
 /** The use cases of repositories. Everything rejects with AppErrors that name the field at fault. */
 export interface Repos {
@@ -37,7 +31,7 @@ export interface Repos {
   /** Rejects with `not_found`. */
   get(id: string): Promise<Repo>;
   byPath(path: string): Promise<Repo | undefined>;
-  list(input: ListInput): Promise<{ readonly repos: readonly Repo[]; readonly nextCursor: string | undefined }>;
+  list(input: PageInput): Promise<{ readonly repos: readonly Repo[]; readonly nextCursor: string | undefined }>;
   /** Rejects with `conflict` while something refers to it by a foreign key. */
   unregister(id: string, origin: Origin, keep?: Keep<void>): Promise<void>;
 }
@@ -83,13 +77,10 @@ export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps)
       // A repository that has been moved away is still known by its path.
       return findRepoByPath(db, await realpath(path).catch(() => resolve(path)));
     },
-    async list({ limit, cursor }) {
-      const most = limit ?? 50;
-      if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const found = await listRepos(db, most + 1, pageEnd.decode(cursor));
-      const repos = found.slice(0, most);
-      const last = found.length > most ? repos.at(-1) : undefined;
-      return { repos, nextCursor: last && pageEnd.encode(last.id) };
+    async list(input) {
+      const page = paging(input);
+      const { rows: repos, nextCursor } = page.of(await listRepos(db, page.count, page.place));
+      return { repos, nextCursor };
     },
     async unregister(id, origin, keep) {
       const now = clock.now();

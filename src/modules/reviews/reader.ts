@@ -1,6 +1,7 @@
 import { AppError, invalidField } from '../../errors.js';
 import { idCursor } from '../../platform/cursor.js';
 import type { Db } from '../../platform/db/db.js';
+import { createPaging, type PageInput } from '../../platform/paging.js';
 import { isGiven } from '../../platform/text.js';
 import { getRepo } from '../repos/index.js';
 import type { Diff, TaskRepo, Vcs } from '../vcs/index.js';
@@ -18,12 +19,11 @@ export interface ReaderDeps {
 
 type Optional<T> = T | null | undefined;
 
-const pageEnd = idCursor('rev', 'cmt');
+const reviewPaging = createPaging(idCursor('rev'), (review: Review) => review.id);
+const commentPaging = createPaging(idCursor('cmt'), (comment: ReviewComment) => comment.id);
 
-export interface PageInput {
+export interface ListInput extends PageInput {
   readonly id: string;
-  readonly limit?: Optional<number>;
-  readonly cursor?: Optional<string>;
 }
 
 export interface DiffInput {
@@ -43,12 +43,12 @@ export interface Reader {
   /** The one of the task that is open. */
   active(taskId: string): Promise<Review | undefined>;
   /** Of a task, oldest first. */
-  list(input: PageInput): Promise<{ readonly reviews: readonly Review[]; readonly nextCursor: string | undefined }>;
+  list(input: ListInput): Promise<{ readonly reviews: readonly Review[]; readonly nextCursor: string | undefined }>;
   /** From where the task began, or from where it was at an earlier review, to what is reviewed. */
   diff(input: DiffInput, signal: AbortSignal): Promise<ReviewDiff>;
   /** Of a review, oldest first. */
   comments(
-    input: PageInput,
+    input: ListInput,
   ): Promise<{ readonly comments: readonly ReviewComment[]; readonly nextCursor: string | undefined }>;
 }
 
@@ -112,22 +112,22 @@ export function createReader({ db, tasks, vcs }: ReaderDeps): ReaderInside {
   return {
     get,
     active: async (taskId) => (await findOpenReviews(db, [(await taskAt(taskId)).id])).get(taskId),
-    async list({ id, limit, cursor }) {
-      const { id: taskId } = await taskAt(id);
-      const { most, after } = pageOf(limit, cursor);
-      const { items, nextCursor } = paged(await listReviews(db, taskId, after, most + 1), most);
-      return { reviews: items, nextCursor };
+    async list(input) {
+      const page = reviewPaging(input);
+      const { id: taskId } = await taskAt(input.id);
+      const { rows: reviews, nextCursor } = page.of(await listReviews(db, taskId, page.place, page.count));
+      return { reviews, nextCursor };
     },
     async diff({ id, since }, signal) {
       const review = await get(id);
       const from = isGiven(since) ? (await earlier(review, since)).headCommit : review.baseCommit;
       return between(review, from, signal);
     },
-    async comments({ id, limit, cursor }) {
-      const review = await get(id);
-      const { most, after } = pageOf(limit, cursor);
-      const { items, nextCursor } = paged(await listComments(db, review.id, after, most + 1), most);
-      return { comments: items, nextCursor };
+    async comments(input) {
+      const page = commentPaging(input);
+      const review = await get(input.id);
+      const { rows: comments, nextCursor } = page.of(await listComments(db, review.id, page.place, page.count));
+      return { comments, nextCursor };
     },
     repoOf,
     async checkPlaces(review, remarks, at, signal) {
@@ -136,17 +136,4 @@ export function createReader({ db, tasks, vcs }: ReaderDeps): ReaderInside {
       for (const [index, remark] of remarks.entries()) await checkPlace(review, diff, remark, at(index), signal);
     },
   };
-}
-
-function pageOf(limit: Optional<number>, cursor: Optional<string>) {
-  const most = limit ?? 50;
-  if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-  return { most, after: pageEnd.decode(isGiven(cursor) ? cursor : undefined) };
-}
-
-/** `found` may have one more than `most`, which tells that there are more. */
-function paged<T extends { readonly id: string }>(found: readonly T[], most: number) {
-  const items = found.slice(0, most);
-  const last = found.length > most ? items.at(-1) : undefined;
-  return { items, nextCursor: last && pageEnd.encode(last.id) };
 }

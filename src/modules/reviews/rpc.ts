@@ -4,7 +4,7 @@ import type { Call } from '../../platform/rpc/call.js';
 import { type Service, service } from '../../platform/rpc/methods.js';
 import { originOf } from '../events/index.js';
 import type { CommentInput, ReviewComment } from './comments.js';
-import type { DiffInput, PageInput } from './reader.js';
+import type { DiffInput, ListInput } from './reader.js';
 import type { Review } from './reviews.js';
 import type { ApproveInput, ChangesInput, Reviewer, Reviews } from './service.js';
 
@@ -17,11 +17,11 @@ export function createReviewRpc(reviews: Reviews): Service {
   return service(ReviewService, {
     getReview: async ({ id }: ById) => answered(await reviews.get(id)),
     getActiveReview: async ({ id }: ById) => ({ review: await reviews.active(id) }),
-    listReviews: (input: PageInput) => reviews.list(input),
+    listReviews: (input: ListInput) => reviews.list(input),
     getReviewDiff: async (input: DiffInput, call: Call) => ({ diff: await reviews.diff(input, call.signal) }),
     addComment: (input: CommentInput & ById, call: Call) =>
       keeping(call, said, (keep) => reviews.comment(input, reviewerOf(call), keep)),
-    listComments: (input: PageInput) => reviews.comments(input),
+    listComments: (input: ListInput) => reviews.comments(input),
     resolveComment: ({ id }: ById, call: Call) =>
       keeping(call, said, (keep) => reviews.resolve(id, reviewerOf(call), keep)),
     approveReview: (input: ApproveInput, call: Call) =>

@@ -2,6 +2,7 @@ import { AppError, invalidField } from '../../errors.js';
 import { numberCursor } from '../../platform/cursor.js';
 import { createBatcher } from '../../platform/db/batcher.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
+import { createPaging, type PageInput } from '../../platform/paging.js';
 import { isGiven } from '../../platform/text.js';
 import type { Origin } from '../events/index.js';
 import { getRepo } from '../repos/index.js';
@@ -10,7 +11,15 @@ import { createMutations, type Mutations } from './mutations.js';
 import { pairs, type Progress, progressOf, statesFor } from './states.js';
 import { findFull, type TaskWithContext } from './reader.js';
 import { findNodes, type Node } from './store.js';
-import { countStates, findNextReady, findTree, type ListFilter, listTasks, type WorkScope } from './store-list.js';
+import {
+  countStates,
+  findNextReady,
+  findTree,
+  type Listed,
+  type ListFilter,
+  listTasks,
+  type WorkScope,
+} from './store-list.js';
 import {
   type CreateInput,
   isTaskId,
@@ -28,9 +37,9 @@ export type TasksDeps = WorkDeps;
 
 type Optional<T> = T | null | undefined;
 
-const pageEnd = numberCursor('task');
+const paging = createPaging(numberCursor('task'), (listed: Listed) => listed.n);
 
-export interface ListInput {
+export interface ListInput extends PageInput {
   readonly repoId?: Optional<string>;
   /** `none`: those without a parent. */
   readonly parentId?: Optional<string>;
@@ -38,8 +47,6 @@ export interface ListInput {
   readonly status: readonly Status[];
   readonly ready?: Optional<boolean>;
   readonly archived?: Optional<boolean>;
-  readonly limit?: Optional<number>;
-  readonly cursor?: Optional<string>;
 }
 
 export interface ScopeInput {
@@ -156,15 +163,12 @@ export function createTasks(deps: TasksDeps): Tasks {
       return found;
     },
     async list(input) {
-      const limit = input.limit ?? 50;
-      if (limit < 1 || limit > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const before = pageEnd.decode(isGiven(input.cursor) ? input.cursor : undefined);
+      const page = paging(input);
       const filter = await listFilter(input);
       if (filter === undefined) return { tasks: [], nextCursor: undefined };
-      const found = await listTasks(db, { ...filter, before, limit: limit + 1 });
-      const page = found.slice(0, limit);
-      const last = found.length > limit ? page.at(-1) : undefined;
-      return { tasks: page.map(({ task }) => task), nextCursor: last && pageEnd.encode(last.n) };
+      const found = await listTasks(db, { ...filter, before: page.place, limit: page.count });
+      const { rows, nextCursor } = page.of(found);
+      return { tasks: rows.map(({ task }) => task), nextCursor };
     },
     async tree({ repoId, rootId }) {
       const root = isGiven(rootId) ? await rootOf('root_id', rootId, repoId) : undefined;

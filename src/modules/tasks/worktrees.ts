@@ -1,6 +1,7 @@
-import { AppError, invalidField } from '../../errors.js';
+import { AppError } from '../../errors.js';
 import { idCursor } from '../../platform/cursor.js';
 import type { Db } from '../../platform/db/db.js';
+import { createPaging, type PageInput } from '../../platform/paging.js';
 import { isGiven } from '../../platform/text.js';
 import { getRepo } from '../repos/index.js';
 import type { Diff, Vcs } from '../vcs/index.js';
@@ -15,12 +16,10 @@ export interface WorktreesDeps {
 
 type Optional<T> = T | null | undefined;
 
-const pageEnd = idCursor(...kinds.map(prefixOf));
+const paging = createPaging(idCursor(...kinds.map(prefixOf)), (vcs: TaskVcs) => vcs.taskId);
 
-export interface VcsListInput {
+export interface VcsListInput extends PageInput {
   readonly repoId?: Optional<string>;
-  readonly limit?: Optional<number>;
-  readonly cursor?: Optional<string>;
 }
 
 export interface TaskDiff extends Diff {
@@ -46,15 +45,13 @@ export function createWorktrees({ db, vcs }: WorktreesDeps): Worktrees {
 
   return {
     get,
-    async list({ repoId, limit, cursor }) {
-      const most = limit ?? 50;
-      if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
+    async list(input) {
+      const page = paging(input);
+      const { repoId } = input;
       const repo = isGiven(repoId) ? repoId : undefined;
       if (repo !== undefined && (await getRepo(db, repo)) === undefined) throw noSuchRepo(repo);
-      const found = await listVcs(db, repo, pageEnd.decode(isGiven(cursor) ? cursor : undefined), most + 1);
-      const page = found.slice(0, most);
-      const last = found.length > most ? page.at(-1) : undefined;
-      return { vcs: page, nextCursor: last && pageEnd.encode(last.taskId) };
+      const { rows: made, nextCursor } = page.of(await listVcs(db, repo, page.place, page.count));
+      return { vcs: made, nextCursor };
     },
     async diff(id, signal) {
       const made = await get(id);

@@ -1,9 +1,10 @@
 import { TokenService } from '../../../gen/muster/v1/tokens_pb.js';
 import { keeping } from '../../platform/idempotency/keep.js';
+import type { PageInput } from '../../platform/paging.js';
 import type { Call } from '../../platform/rpc/call.js';
 import { type Service, service } from '../../platform/rpc/methods.js';
 import { originOf } from '../events/index.js';
-import type { ListInput, Tokens } from './service.js';
+import type { Tokens } from './service.js';
 import type { CreateInput, Token } from './tokens.js';
 
 /** TokenService on the wire. */
@@ -11,7 +12,7 @@ export function createTokenRpc(tokens: Tokens): Service {
   return service(TokenService, {
     createToken: (input: CreateInput, call: Call) => tokens.create(input, originOf(call), call.keep),
     getToken: async ({ id }: { id: string }) => ({ token: await tokens.get(id) }),
-    listTokens: (input: ListInput) => tokens.list(input),
+    listTokens: (input: PageInput) => tokens.list(input),
     revokeToken: ({ id }: { id: string }, call: Call) =>
       keeping(
         call,

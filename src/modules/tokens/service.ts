@@ -4,6 +4,7 @@ import { idCursor } from '../../platform/cursor.js';
 import type { Tx } from '../../platform/db/db.js';
 import { type Keep, writeOnce } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
+import { createPaging, type PageInput } from '../../platform/paging.js';
 import { type Appended, type EventType, appendEvents, type Origin } from '../events/index.js';
 import { changedTopic, createRecogniser, type Recogniser, type RecogniserDeps } from './recognise.js';
 import { advanceVersion, findToken, hasUsableToken, insertToken, listTokens, revokeToken } from './store.js';
@@ -16,14 +17,7 @@ export interface TokensDeps extends RecogniserDeps {
   readonly appended: Appended;
 }
 
-type Optional<T> = T | null | undefined;
-
-const pageEnd = idCursor('tok');
-
-export interface ListInput {
-  readonly limit?: Optional<number>;
-  readonly cursor?: Optional<string>;
-}
+const paging = createPaging(idCursor('tok'), (token: Token) => token.id);
 
 export type CreatedToken = Token & { readonly secret: string };
 
@@ -36,7 +30,7 @@ export interface Ticket {
 export interface Tokens {
   create(input: CreateInput, origin: Origin, keep?: Keep<CreatedToken>): Promise<CreatedToken>;
   get(id: string): Promise<Token>;
-  list(input: ListInput): Promise<{ readonly tokens: readonly Token[]; readonly nextCursor: string | undefined }>;
+  list(input: PageInput): Promise<{ readonly tokens: readonly Token[]; readonly nextCursor: string | undefined }>;
   revoke(id: string, origin: Origin, keep?: Keep<Token>): Promise<Token>;
   createTicket(principal: Principal, keep?: Keep<Ticket>): Promise<Ticket>;
   /** Whether anybody could show a token. */
@@ -85,13 +79,10 @@ export function createTokens(deps: TokensDeps): Tokens {
       return created;
     },
     get,
-    async list({ limit, cursor }) {
-      const most = limit ?? 50;
-      if (most < 1 || most > 500) throw invalidField('limit', 'must be between 1 and 500');
-      const found = await listTokens(db, most + 1, pageEnd.decode(cursor));
-      const tokens = found.slice(0, most);
-      const last = found.length > most ? tokens.at(-1) : undefined;
-      return { tokens, nextCursor: last && pageEnd.encode(last.id) };
+    async list(input) {
+      const page = paging(input);
+      const { rows: tokens, nextCursor } = page.of(await listTokens(db, page.count, page.place));
+      return { tokens, nextCursor };
     },
     async revoke(id, origin, keep) {
       const now = clock.now();

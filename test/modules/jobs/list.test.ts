@@ -62,7 +62,6 @@ describe('pages', () => {
       'limit=-1',
       'limit=many',
       'cursor=nonsense',
-      'cursor=',
       'status=waiting',
       'kind=a%20b',
     ]) {
