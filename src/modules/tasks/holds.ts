@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { messageOf } from '../../errors.js';
+import { createBackOff } from '../../platform/back-off.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Db } from '../../platform/db/db.js';
 import type { Log } from '../../platform/log.js';
@@ -10,7 +12,7 @@ export interface HoldsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly pollMs: number;
-  /** Heals what somebody has left who had the row in hands; it is in ours now. Repeated when it fails. */
+  /** Heals what somebody has left who had the row in hands; it is in ours now. Repeated, ever more seldom, when it fails. */
   readonly heal: (row: VcsRow, hold: Hold) => Promise<void>;
 }
 
@@ -28,8 +30,12 @@ export interface Holds {
 
 /** After so long without renewal a holder counts as dead. */
 const holdMs = 10_000;
+/** The longest time after which it is tried again to heal a row, such as one of a repository whose folder is gone. */
+const mostRestMs = 5 * 60_000;
 
 export function createHolds({ db, clock, log, pollMs, heal }: HoldsDeps): Holds {
+  const backOff = createBackOff({ now: () => clock.now(), firstMs: holdMs, mostMs: mostRestMs });
+  let isStopped = false;
   const until = (): Date => new Date(clock.now().getTime() + holdMs);
 
   async function keep<T>(hold: Hold, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -55,18 +61,30 @@ export function createHolds({ db, clock, log, pollMs, heal }: HoldsDeps): Holds 
     }
   }
 
+  async function healOne(row: VcsRow, hold: Hold): Promise<void> {
+    const facts = { task_id: row.task_id, repo_id: row.repo_id, state: row.state };
+    try {
+      await keep(hold, () => heal(row, hold));
+    } catch (error) {
+      // It stays in our hands until those let go, and others are healed meanwhile.
+      const isNews = backOff.failed(row.task_id, messageOf(error));
+      if (isNews && !isStopped) log.warn('work_not_healed', { ...facts, error });
+      return;
+    }
+    backOff.succeeded(row.task_id);
+    log.info('work_healed', facts);
+  }
+
   const loop: Loop = createLoop({
     name: 'holds',
     log,
     intervalMs: pollMs,
     async run() {
-      for (;;) {
-        const holder = randomUUID();
-        const row = await takeOverOne(db, holder, clock.now(), until());
+      while (!isStopped) {
+        const hold = { holder: randomUUID(), until: until(), except: backOff.resting() };
+        const row = await takeOverOne(db, hold, clock.now());
         if (row === undefined) return;
-        const hold = { taskId: row.task_id, holder };
-        await keep(hold, () => heal(row, hold));
-        log.info('work_healed', { task_id: row.task_id, repo_id: row.repo_id, state: row.state });
+        await healOne(row, { taskId: row.task_id, holder: hold.holder });
       }
     },
   });
@@ -75,7 +93,13 @@ export function createHolds({ db, clock, log, pollMs, heal }: HoldsDeps): Holds 
     create: (taskId) => ({ taskId, holder: randomUUID(), until: until() }),
     keep,
     wake: () => loop.wake(),
-    start: () => loop.start(),
-    stop: () => loop.stop(),
+    start() {
+      isStopped = false;
+      loop.start();
+    },
+    stop() {
+      isStopped = true;
+      return loop.stop();
+    },
   };
 }

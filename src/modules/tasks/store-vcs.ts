@@ -212,13 +212,17 @@ export async function removeVcs(tx: Tx, taskIds: readonly string[], now: Date): 
 const takeOver: Statement = {
   name: 'task_vcs_take_over',
   text: `UPDATE task_vcs v SET holder = $1, held_until = $3 WHERE v.task_id = (
-      SELECT f.task_id FROM task_vcs f WHERE f.held_until <= $2 ORDER BY f.held_until LIMIT 1 FOR UPDATE SKIP LOCKED
+      SELECT f.task_id FROM task_vcs f WHERE f.held_until <= $2 AND f.task_id <> ALL ($4) ORDER BY f.held_until LIMIT 1 FOR UPDATE SKIP LOCKED
     ) RETURNING ${columns}`,
 };
 
-/** A row whose holder has not been heard of, now in these hands. */
-export async function takeOverOne(on: Queries, holder: string, now: Date, until: Date): Promise<VcsRow | undefined> {
-  const [row] = await on.query<VcsRow>(takeOver, [holder, now.toISOString(), until.toISOString()]);
+/** A row whose holder has not been heard of, of none of the tasks in `except`; it is now in these hands. */
+export async function takeOverOne(
+  on: Queries,
+  { holder, until, except }: Pick<Hold, 'holder'> & { readonly until: Date; readonly except: readonly string[] },
+  now: Date,
+): Promise<VcsRow | undefined> {
+  const [row] = await on.query<VcsRow>(takeOver, [holder, now.toISOString(), until.toISOString(), except]);
   return row;
 }
 
