@@ -10,7 +10,7 @@ import { checkInteger, type ClaimedJob, type Job, type SubmitInput } from './job
 import type { Renewal } from './reports.js';
 import { type ClaimInput, claimRequest, type Jobs, type ListInput } from './service.js';
 import type { Leased } from './store.js';
-import type { WorkInput, WorkOutput } from './work-stream.js';
+import type { WorkInput, WorkOutput } from './work-messages.js';
 
 /** JobService on the wire. Inputs are what the codec made of the messages of jobs.proto. */
 export function createJobRpc(jobs: Jobs): Service {

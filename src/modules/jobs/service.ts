@@ -31,7 +31,8 @@ import { cancelJob, findJobs, forgetCanceled } from './store.js';
 import { countJobs, listJobs } from './store-list.js';
 import { createSubmitter, type Submitted } from './submitter.js';
 import { changedTopic, createWatcher, stoppedTopic } from './watcher.js';
-import { serveWorker, type WorkInput, type WorkOutput } from './work-stream.js';
+import type { WorkInput, WorkOutput } from './work-messages.js';
+import { serveWorker } from './work-stream.js';
 
 export interface JobsDeps {
   readonly db: Db;
