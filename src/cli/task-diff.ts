@@ -28,7 +28,10 @@ export function printDiff(diff: Diff | undefined, json: boolean): void {
 export const taskArchiveCommand = command({
   positionals: ['ID'],
   flags: { json: jsonFlag, url: urlFlag },
-  about: 'The task has to be Completed or Cancelled. Archiving again is fine.',
+  about: [
+    'The task has to be Completed or Cancelled. Archiving again is fine.',
+    'Even in its own work tree it has to be named: that goes, with all in it that was never committed.',
+  ].join('\n'),
   run: ({ url, json }, [id = '']) =>
     withClient(url, async (client) => {
       const { vcs } = await client.vcs.archiveTask({ id });

@@ -69,6 +69,9 @@ describe('muster task', () => {
       task: { id: sub, status: 'InProgress' },
     });
     expect(await task(['claim'])).toEqual({ code: 0, stdout: '', stderr: 'No task is ready.\n' });
+    // It removes the work tree that one stands in.
+    const unnamed = { code: 2, stderr: expect.stringContaining('ID is missing') as string };
+    expect(await task(['archive'], worktree)).toMatchObject(unnamed);
     expect(await said(['archive', one])).toBe(`task/${one} is archived`);
     expect(await said(['cancel', two])).toBe(`${two} is Cancelled`);
     expect(await said(['set-status', two, 'in-progress'])).toBe(`${two} is InProgress`);
