@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { codeOf } from '../../../../src/errors.js';
 import type { ServerProcess, ServerProcessOptions } from '../../../support/built-server.js';
 import { until } from '../../../support/until.js';
 
@@ -81,5 +82,6 @@ function isStopped(pid: number): boolean {
 
 /** Whether a call failed since the connection could not be made or was lost, rather than for a fault of ours. */
 export function isCutOff(error: unknown): boolean {
-  return error instanceof TypeError && /^(fetch failed|terminated)$/.test(error.message);
+  if (error instanceof TypeError) return /^(fetch failed|terminated)$/.test(error.message);
+  return ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(codeOf(error) ?? '');
 }
