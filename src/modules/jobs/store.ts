@@ -1,4 +1,5 @@
 import type { Db, Queries, Statement } from '../../platform/db/db.js';
+import { isoText } from '../../platform/iso-text.js';
 import { JsonText } from '../../platform/json.js';
 import { appendEach, type Origin, originParams } from '../events/index.js';
 import { type Job, type JobState, type NewJob, statusOf } from './jobs.js';
@@ -134,8 +135,8 @@ export async function insertJobs(on: Queries, jobs: readonly IdentifiedJob[], no
   const keyed = jobs.some((job) => job.idempotencyKey !== undefined);
   const one = jobs.length === 1;
   const origins = originParams(jobs.map(({ origin }) => origin));
-  const createdAt = now.toISOString();
-  const runAts = jobs.map((job) => job.runAt.toISOString());
+  const createdAt = isoText(now);
+  const runAts = jobs.map((job) => isoText(job.runAt));
   const columns: readonly (readonly unknown[])[] = [
     jobs.map((job) => job.id),
     jobs.map((job) => job.kind),
@@ -159,7 +160,7 @@ export async function insertJobs(on: Queries, jobs: readonly IdentifiedJob[], no
   return new Set(rows.map(({ id }) => id));
 }
 
-/** What the ledger says of a new job. Times as text, since to print one takes a microsecond and both are at hand. */
+/** What the ledger says of a new job. Times as text, since both are at hand. */
 function queuedFields(job: NewJob, runAt: string | undefined, createdAt: string) {
   return {
     kind: job.kind,
