@@ -179,9 +179,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   await app.register(async (rest) => {
     // Bodies stay bytes here: the gateway decides what it takes and says what is wrong with the rest.
     rest.removeAllContentTypeParsers();
-    rest.addContentTypeParser('*', (request: FastifyRequest) =>
-      readBody(request.raw, options.maxBodyBytes, 'Request body is too large'),
-    );
+    const read = (request: FastifyRequest): Promise<Buffer> =>
+      readBody(request.raw, options.maxBodyBytes, 'Request body is too large');
+    // The first is among the others, but only those with a name are found without taking the header apart.
+    rest.addContentTypeParser(['application/json', '*'], read);
     const gateway = createGateway(routes, options.plainRoutes, dispatch, {
       dispatch,
       log,
