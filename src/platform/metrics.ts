@@ -1,10 +1,11 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { createHistogram } from './histogram.js';
 import type { Log } from './log.js';
 
 /** One way in which requests come. */
 export type Transport = 'rest' | 'sse' | 'websocket' | 'connect' | 'grpc' | 'grpc-web';
 
-/** What a server counts and measures, for Prometheus to read. Observing costs about a microsecond. */
+/** What a server counts and measures, for Prometheus to read. Observing costs a fraction of a microsecond. */
 export interface Metrics {
   /** A request has ended. `route` is a template or a method's path, never a path as sent: there must not be many. */
   request(transport: Transport, route: string, code: string, seconds: number): void;
@@ -32,24 +33,18 @@ export function createMetrics(log: Log): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const requests = observer(
-    new Histogram({
-      name: 'muster_http_request_duration_seconds',
-      help: 'Requests by the way they came, route, and HTTP status (of gRPC without the general handler: its status code).',
-      labelNames: ['transport', 'route', 'code'],
-      buckets,
-      registers,
-    }),
-  );
-  const calls = observer(
-    new Histogram({
-      name: 'muster_call_duration_seconds',
-      help: 'Calls by method and outcome: ok, or the word of the error. Streams by how long they lasted.',
-      labelNames: ['method', 'outcome'],
-      buckets,
-      registers,
-    }),
-  );
+  const requests = createHistogram(registry, {
+    name: 'muster_http_request_duration_seconds',
+    help: 'Requests by the way they came, route, and HTTP status (of gRPC without the general handler: its status code).',
+    labelNames: ['transport', 'route', 'code'],
+    buckets,
+  });
+  const calls = createHistogram(registry, {
+    name: 'muster_call_duration_seconds',
+    help: 'Calls by method and outcome: ok, or the word of the error. Streams by how long they lasted.',
+    labelNames: ['method', 'outcome'],
+    buckets,
+  });
   const streams = new Gauge({
     name: 'muster_open_streams',
     help: 'Streams that are open, by method.',
@@ -95,16 +90,5 @@ export function createMetrics(log: Log): Metrics {
     },
     text: () => registry.metrics(),
     contentType: registry.contentType,
-  };
-}
-
-/** Remembers a histogram's children by their labels, which to look up costs more than to observe. */
-function observer(histogram: Histogram): (labels: readonly string[], seconds: number) => void {
-  const children = new Map<string, Histogram.Internal<string>>();
-  return (labels, seconds) => {
-    const key = labels.join(' ');
-    let child = children.get(key);
-    if (child === undefined) children.set(key, (child = histogram.labels(...labels)));
-    child.observe(seconds);
   };
 }

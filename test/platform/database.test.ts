@@ -326,6 +326,43 @@ describe('a statement', () => {
   });
 });
 
+describe('an array', () => {
+  const texts = [
+    '',
+    'NULL',
+    ' a, {b} ',
+    '"',
+    '\\',
+    '\\n',
+    'a "quoted"\nline\twith \r\b\f\u0001',
+    '{"a":"\\\\\\"é😀"}',
+    "it's\u2028",
+  ];
+
+  test.each([
+    ['text', [...texts, null]],
+    ['integer', [0, -7, 2147483647, null]],
+    ['float8', [0.1, -1e-300, Infinity]],
+    ['boolean', [true, false, null]],
+    ['text', []],
+    ['bytea', [Buffer.from([0, 34, 92, 255]), null]],
+    ['timestamptz', [new Date('2026-02-28T23:59:59.999Z'), null]],
+  ])('of %s comes to Postgres as it is: %j', async (type, items) => {
+    const { db } = await setUp();
+    const statement = {
+      name: 'items',
+      text: `SELECT item FROM unnest($1::${type}[]) WITH ORDINALITY AS t (item, n) ORDER BY n`,
+    };
+    expect((await db.query<{ item: unknown }>(statement, [items])).map(({ item }) => item)).toEqual(items);
+  });
+
+  test('of texts is the same in a transaction', async () => {
+    const { db } = await setUp();
+    const statement = { name: 'texts', text: 'SELECT $1::text[] AS texts' };
+    expect(await db.transaction((tx) => tx.query(statement, [texts]))).toEqual([{ texts }]);
+  });
+});
+
 describe('a timestamp', () => {
   test.each([
     ['2026-11-22 08:15:30+00', '2026-11-22T08:15:30.000Z'],

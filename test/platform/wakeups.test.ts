@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { onTestFinished, describe, expect, test } from 'vitest';
 import { createDatabase } from '../../src/platform/db/db.js';
 import { createWakeups, type Wakeups } from '../../src/platform/db/wakeups.js';
@@ -8,10 +9,10 @@ import { until } from '../support/until.js';
 const log = createLog('silent');
 
 /** Resolves when it listens, and has told all topics once as whoever begins to listen does. */
-async function startWakeups(database: TestDatabase, listen = true): Promise<Wakeups> {
+async function startWakeups(database: TestDatabase, listen = true, presenceMs?: number): Promise<Wakeups> {
   const connection = { connectionString: database.url };
   const db = createDatabase(connection, { poolSize: 2, log, ownSessions: true });
-  const wakeups = createWakeups({ connection, db, log, listen });
+  const wakeups = createWakeups({ connection, db, log, listen, ...(presenceMs !== undefined && { presenceMs }) });
   onTestFinished(async () => {
     await wakeups.stop();
     await db.close();
@@ -41,6 +42,24 @@ async function listening(database: TestDatabase, count: number): Promise<void> {
 function count(wakeups: Wakeups, topic: string): { times: number; off: () => void } {
   const counted = { times: 0, off: wakeups.on(topic, () => void (counted.times += 1)) };
   return counted;
+}
+
+/** Hears all that is told, as another server would, but says nothing. */
+async function eavesdrop(database: TestDatabase): Promise<{ heard: string[]; say: (topic: string) => Promise<void> }> {
+  const client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+  onTestFinished(() => client.end());
+  const heard: string[] = [];
+  client.on('notification', ({ payload = '' }) => heard.push(payload.split(' ')[0] ?? ''));
+  await client.query('LISTEN muster');
+  return {
+    heard,
+    say: async (topic) => void (await client.query(`SELECT pg_notify('muster', $1)`, [`${topic} somebody`])),
+  };
+}
+
+function presences(heard: readonly string[]): number {
+  return heard.filter((topic) => topic === '-').length;
 }
 
 describe('wake-ups', () => {
@@ -122,6 +141,42 @@ describe('wake-ups', () => {
       expect(heard.times).toBe(1);
     }
     expect(await listenersOf(database)).toHaveLength(2);
+  });
+
+  test('are kept by a server that is alone, and told as soon as another one is heard', async () => {
+    const database = await makeDatabase();
+    const { heard, say } = await eavesdrop(database);
+    const here = await startWakeups(database, true, 500);
+    let attempts = 0;
+    await until('it finds that it is alone', async () => {
+      const topic = `attempt${attempts++}`;
+      const before = presences(heard);
+      here.notify(topic);
+      await until('what comes after it is told', () => presences(heard) >= before + 2);
+      return !heard.includes(topic);
+    });
+    // At first nobody knows.
+    expect(heard).toContain('attempt0');
+    const own = count(here, 'kept');
+    here.notify('kept');
+    expect(own.times).toBe(1);
+    await say('-');
+    await until('it is told', () => heard.includes('kept'));
+    here.notify('present');
+    await until('so is what follows', () => heard.includes('present'));
+    expect(own.times).toBe(1);
+  });
+
+  test('go on between servers that have nothing to say for long', async () => {
+    const database = await makeDatabase();
+    const { heard } = await eavesdrop(database);
+    const here = await startWakeups(database, true, 100);
+    const there = await startWakeups(database, true, 100);
+    await listening(database, 2);
+    await until('they have said often that they are there', () => presences(heard) > 20);
+    const far = count(there, 'built');
+    here.notify('built');
+    await until('the other server hears of it', () => far.times === 1);
   });
 
   test('leave no connection behind, also when stopped while connecting', async () => {

@@ -102,23 +102,29 @@ export function newJob(input: SubmitInput, now: Date): NewJob {
   if (key !== undefined && !/^[\x20-\x7e]{1,255}$/.test(key)) {
     throw invalidField('idempotency_key', 'must be 1 to 255 printable ASCII characters');
   }
+  const { kind } = input;
+  const priority = checkInteger('priority', input.priority ?? 2, 0, 3);
+  const maxAttempts = checkInteger('max_attempts', input.maxAttempts ?? 3, 1, 100);
+  const timeoutSec =
+    input.timeoutSec === undefined || input.timeoutSec === null
+      ? undefined
+      : checkInteger('timeout_sec', input.timeoutSec, 1, 604_800);
   const runAt = input.runAt ?? now;
-  const job = {
-    kind: input.kind,
-    payload,
-    priority: checkInteger('priority', input.priority ?? 2, 0, 3),
-    maxAttempts: checkInteger('max_attempts', input.maxAttempts ?? 3, 1, 100),
-    timeoutSec:
-      input.timeoutSec === undefined || input.timeoutSec === null
-        ? undefined
-        : checkInteger('timeout_sec', input.timeoutSec, 1, 604_800),
-  };
+  const asked = (): unknown => [
+    { kind, payload, priority, maxAttempts, timeoutSec },
+    input.runAt?.toISOString() ?? null,
+  ];
+  // Field by field: to spread an object and add to it takes V8 some microseconds.
   return {
-    ...job,
+    kind,
+    payload,
+    priority,
+    maxAttempts,
+    timeoutSec,
     runAt,
     state: runAt.getTime() > now.getTime() ? 'scheduled' : 'queued',
     idempotencyKey: key,
-    requestHash: key === undefined ? undefined : hashOf([job, input.runAt?.toISOString() ?? null]),
+    requestHash: key === undefined ? undefined : hashOf(asked()),
   };
 }
 

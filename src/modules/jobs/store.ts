@@ -1,4 +1,5 @@
 import type { Db, Queries, Statement } from '../../platform/db/db.js';
+import { isoText } from '../../platform/iso-text.js';
 import { JsonText } from '../../platform/json.js';
 import { appendEach, type Origin, originParams } from '../events/index.js';
 import { type Job, type JobState, type NewJob, statusOf } from './jobs.js';
@@ -89,7 +90,7 @@ const givenNames = given.map(([name]) => name).join(', ');
 /** A row for each job, of arrays; or the one row of plain values, which Postgres is through with a tenth sooner. */
 const manyGiven = `SELECT * FROM unnest(${given.map(([, type], n) => `$${n + 1}::${type}[]`).join(', ')})`;
 const oneGiven = `VALUES (${given.map(([, type], n) => `$${n + 1}::${type}`).join(', ')})`;
-const createdAt = `$${given.length + 1}`;
+const createdAtParam = `$${given.length + 1}`;
 
 /** `conflict` is what to do about a job that is there under its idempotency key. */
 const insertWith = (rows: string, conflict: string): string => `WITH given (${givenNames}) AS MATERIALIZED (
@@ -97,7 +98,7 @@ const insertWith = (rows: string, conflict: string): string => `WITH given (${gi
   ), inserted AS (
     INSERT INTO jobs
       (id, kind, state, payload, priority, run_at, max_attempts, timeout_sec, created_at, idempotency_key, request_hash)
-    SELECT g.id, g.kind, g.state, g.payload::json, g.priority, g.run_at, g.max_attempts, g.timeout_sec, ${createdAt}, g.key, g.hash
+    SELECT g.id, g.kind, g.state, g.payload::json, g.priority, g.run_at, g.max_attempts, g.timeout_sec, ${createdAtParam}, g.key, g.hash
     FROM given g
     ${conflict}
     RETURNING id, kind, state, priority, run_at
@@ -106,7 +107,7 @@ const insertWith = (rows: string, conflict: string): string => `WITH given (${gi
       {
         type: `'JobQueued'`,
         from: 'inserted i JOIN given g ON g.id = i.id',
-        at: createdAt,
+        at: createdAtParam,
         origin: 'g.origin',
         originsAt: given.length + 2,
         jobId: 'i.id',
@@ -134,40 +135,42 @@ export async function insertJobs(on: Queries, jobs: readonly IdentifiedJob[], no
   const keyed = jobs.some((job) => job.idempotencyKey !== undefined);
   const one = jobs.length === 1;
   const origins = originParams(jobs.map(({ origin }) => origin));
+  const createdAt = isoText(now);
+  const runAts = jobs.map((job) => isoText(job.runAt));
   const columns: readonly (readonly unknown[])[] = [
     jobs.map((job) => job.id),
     jobs.map((job) => job.kind),
     jobs.map((job) => job.state),
     jobs.map((job) => job.payload),
     jobs.map((job) => job.priority),
-    jobs.map((job) => job.runAt.toISOString()),
+    runAts,
     jobs.map((job) => job.maxAttempts),
     jobs.map((job) => job.timeoutSec ?? null),
     jobs.map((job) => job.idempotencyKey ?? null),
     jobs.map((job) => job.requestHash ?? null),
     origins.index,
-    jobs.map((job) => JSON.stringify(queuedFields(job, now))),
+    jobs.map((job, index) => JSON.stringify(queuedFields(job, runAts[index], createdAt))),
   ];
   const statement = keyed ? (one ? inserts.oneKeyed : inserts.manyKeyed) : one ? inserts.one : inserts.many;
   const rows = await on.query<{ id: string }>(statement, [
     ...columns.map((column) => (one ? column[0] : column)),
-    now.toISOString(),
+    createdAt,
     ...origins.values,
   ]);
   return new Set(rows.map(({ id }) => id));
 }
 
-/** What the ledger says of a new job. */
-function queuedFields(job: NewJob, now: Date) {
+/** What the ledger says of a new job. Times as text, since both are at hand. */
+function queuedFields(job: NewJob, runAt: string | undefined, createdAt: string) {
   return {
     kind: job.kind,
     status: 'queued',
     priority: job.priority,
     attempts: 0,
     max_attempts: job.maxAttempts,
-    run_at: job.runAt,
+    run_at: runAt,
     timeout_sec: job.timeoutSec ?? null,
-    created_at: now,
+    created_at: createdAt,
   };
 }
 

@@ -69,7 +69,7 @@ export function createSubmitter({ db, clock, newId, wakeups, onScheduled, append
   return {
     announce,
     async submit(input: SubmitInput, origin: Origin, keep?: Keep<Submitted>): Promise<Submitted> {
-      return inserts.submit({ ...newJob(input, clock.now()), id: newId('job'), origin }, keep);
+      return inserts.submit(Object.assign(newJob(input, clock.now()), { id: newId('job'), origin }), keep);
     },
   };
 }

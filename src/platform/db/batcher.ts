@@ -24,16 +24,7 @@ export interface BatcherOptions<I, O> {
 
 interface Waiting<I, O> {
   readonly item: I;
-  readonly group: Group<O>;
-  /** Its place in the group. */
-  readonly index: number;
-}
-
-/** What one caller waits for. */
-interface Group<O> {
-  readonly outputs: (O | Error)[];
-  open: number;
-  readonly resolve: (outputs: readonly (O | Error)[]) => void;
+  readonly settle: (output: O | Error) => void;
 }
 
 /**
@@ -87,7 +78,7 @@ export function createBatcher<I, O>(options: BatcherOptions<I, O>): Batcher<I, O
     } catch (error) {
       if (batch.length === 1 || (error instanceof AppError && error.kind === 'unavailable')) {
         const failure = error instanceof Error ? error : new Error(messageOf(error), { cause: error });
-        for (const waiting of batch) settle(waiting, failure);
+        for (const { settle } of batch) settle(failure);
         return;
       }
       const middle = Math.ceil(batch.length / 2);
@@ -95,30 +86,30 @@ export function createBatcher<I, O>(options: BatcherOptions<I, O>): Batcher<I, O
       await runBatch(batch.slice(middle));
       return;
     }
-    batch.forEach((waiting, index) => settle(waiting, outputs[index] as O | Error));
-  }
-
-  function settle({ group, index }: Waiting<I, O>, output: O | Error): void {
-    group.outputs[index] = output;
-    group.open -= 1;
-    if (group.open === 0) group.resolve(group.outputs);
-  }
-
-  function submitAll(items: readonly I[]): Promise<readonly (O | Error)[]> {
-    if (items.length === 0) return Promise.resolve([]);
-    return new Promise((resolve) => {
-      const group: Group<O> = { outputs: [], open: items.length, resolve };
-      items.forEach((item, index) => waiting.push({ item, group, index }));
-      schedule();
-    });
+    batch.forEach(({ settle }, index) => settle(outputs[index] as O | Error));
   }
 
   return {
-    async submit(item) {
-      const [output] = await submitAll([item]);
-      if (output instanceof Error) throw output;
-      return output as O;
+    submit(item) {
+      return new Promise((resolve, reject) => {
+        waiting.push({ item, settle: (output) => (output instanceof Error ? reject(output) : resolve(output)) });
+        schedule();
+      });
     },
-    submitAll,
+    submitAll(items) {
+      if (items.length === 0) return Promise.resolve([]);
+      return new Promise((resolve) => {
+        const outputs: (O | Error)[] = [];
+        let open = items.length;
+        items.forEach((item, index) => {
+          const settle = (output: O | Error): void => {
+            outputs[index] = output;
+            if (--open === 0) resolve(outputs);
+          };
+          waiting.push({ item, settle });
+        });
+        schedule();
+      });
+    },
   };
 }

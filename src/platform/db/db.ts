@@ -3,6 +3,7 @@ import pg from 'pg';
 import { AppError, codeOf, messageOf } from '../../errors.js';
 import type { Log } from '../log.js';
 import { within } from '../within.js';
+import { arrayText } from './array-text.js';
 import { hideValues } from './quoted-values.js';
 
 /** A statement with a name of its own, which Postgres parses once per connection. */
@@ -186,7 +187,7 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
 
   return {
     async query<R>(statement: Statement, values: readonly unknown[]): Promise<R[]> {
-      return retried(async () => (await pool.query({ ...statement, values: values as unknown[] })).rows as R[]);
+      return retried(async () => (await pool.query(configOf(statement, values))).rows as R[]);
     },
     async transaction(work, { durable = true } = {}) {
       return retried(async () => {
@@ -203,7 +204,7 @@ export function createDatabase(connection: ConnectionConfig, options: DatabaseOp
               behind(statement, async () => {
                 // One of several that `work` did together may go on when another has failed; the connection is somebody else's then.
                 if (isOver) throw new Error(`${statement.name}: the transaction is over`);
-                return (await client.query({ ...statement, values: values as unknown[] })).rows as R[];
+                return (await client.query(configOf(statement, values))).rows as R[];
               }),
           });
           isOver = true;
@@ -271,6 +272,11 @@ function begin(client: pg.ClientBase, durable: boolean) {
     return send();
   }
   return { begun, behind };
+}
+
+/** The values come first: to add to what has been spread takes V8 a microsecond. */
+function configOf(statement: Statement, values: readonly unknown[]): pg.QueryConfig {
+  return { values: values.map((value) => (Array.isArray(value) ? arrayText(value) : value)), ...statement };
 }
 
 /** pg takes any text, and then looks for a host called "base". The text may hold a password, so it is not repeated. */

@@ -24,11 +24,19 @@ export interface WakeupOptions {
   readonly log: Log;
   /** False where LISTEN cannot work, such as through PgBouncer in transaction mode: servers then learn by polling alone. */
   readonly listen: boolean;
+  /** How often a server says that it is there, in milliseconds; by default 5000. */
+  readonly presenceMs?: number;
 }
 
 const channel = 'muster';
 const gapMs = 10;
 const endMs = 1000;
+/** What servers that listen say now and then, and as soon as they do. */
+const presence = '-';
+/** How many times another server may be silent before it is taken to have gone. */
+const silences = 3;
+/** How many topics are remembered for whoever begins to listen. */
+const maxUntold = 1000;
 
 /** A wake-up stores nothing, so its commit need not wait for the disk, where it would hold up commits that do. */
 const notify: Statement = {
@@ -37,7 +45,11 @@ const notify: Statement = {
     FROM unnest($1::text[]) t`,
 };
 
-export function createWakeups({ connection, db, log, listen }: WakeupOptions): Wakeups {
+/**
+ * A server that is alone tells nobody: a NOTIFY every few milliseconds is felt by all that commits besides. What it would have told in the
+ * last moments goes to whoever turns up.
+ */
+export function createWakeups({ connection, db, log, listen, presenceMs = 5000 }: WakeupOptions): Wakeups {
   const node = randomUUID().slice(0, 8);
   const listeners = new Map<string, Set<() => void>>();
   const outgoing = new Set<string>();
@@ -46,6 +58,38 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
   /** Not listening yet. */
   let coming: pg.Client | undefined;
   let stopped = false;
+  /** When another server was last heard, or might have been there without being heard; and when this one heard itself. */
+  let heardAt = performance.now();
+  let heardSelfAt = -Infinity;
+  let alone = false;
+  /** What nobody was told of, since the last time that this server said that it is there, and before. */
+  let untold = new Set<string>();
+  let untoldBefore = new Set<string>();
+  let beat: NodeJS.Timeout | undefined;
+
+  function tell(topics: Iterable<string>): void {
+    if (stopped) return;
+    for (const topic of topics) outgoing.add(topic);
+    timer ??= setTimeout(() => void send(), gapMs);
+  }
+
+  /** There is somebody, or may be. */
+  function assumeOthers(): void {
+    heardAt = performance.now();
+    if (!alone) return;
+    alone = false;
+    tell([...untoldBefore, ...untold]);
+  }
+
+  function sayPresent(): void {
+    const now = performance.now();
+    // Who does not hear himself might not hear others either.
+    alone = now - heardAt > silences * presenceMs && now - heardSelfAt < silences * presenceMs;
+    untoldBefore = untold;
+    untold = new Set();
+    // Also when alone: where two took each other for gone, this ends it.
+    tell([presence]);
+  }
 
   function fire(topic: string): void {
     for (const listener of listeners.get(topic) ?? []) listener();
@@ -79,12 +123,19 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
       coming = fresh;
       fresh.on('error', () => {
         if (client === fresh) client = undefined;
+        heardSelfAt = -Infinity;
+        assumeOthers();
         void fresh.end().catch(() => undefined);
         connector.wake();
       });
       fresh.on('notification', ({ payload = '' }) => {
         const [topic = '', sender] = payload.split(' ');
-        if (sender !== node) fire(topic);
+        if (sender === node) {
+          heardSelfAt = performance.now();
+          return;
+        }
+        assumeOthers();
+        fire(topic);
       });
       try {
         await fresh.connect();
@@ -98,6 +149,8 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
       }
       if (stopped) return destroyConnection(fresh);
       client = fresh;
+      assumeOthers();
+      tell([presence]);
       // What was told while nobody listened.
       for (const topic of listeners.keys()) fire(topic);
     },
@@ -107,8 +160,8 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
     notify(topic) {
       fire(topic);
       if (!listen) return;
-      outgoing.add(topic);
-      timer ??= setTimeout(() => void send(), gapMs);
+      if (!alone) tell([topic]);
+      else if (untold.size < maxUntold) untold.add(topic);
     },
     on(topic, listener) {
       let set = listeners.get(topic);
@@ -121,11 +174,14 @@ export function createWakeups({ connection, db, log, listen }: WakeupOptions): W
       };
     },
     async start() {
-      if (listen) connector.start();
+      if (!listen) return;
+      connector.start();
+      beat ??= setInterval(sayPresent, presenceMs).unref();
     },
     async stop() {
       stopped = true;
       clearTimeout(timer);
+      clearInterval(beat);
       // An open socket would keep the process from ending, however long the other side is silent.
       if (coming !== undefined) destroyConnection(coming);
       await connector.stop();

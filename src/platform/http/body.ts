@@ -29,11 +29,11 @@ export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: strin
       else fail(new AppError('too_large', tooLarge));
     });
     let isWhole = false;
-    raw.once('end', () => {
+    raw.on('end', () => {
       isWhole = true;
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
     });
-    raw.once('error', fail);
-    raw.once('close', () => isWhole || fail(hungUp()));
+    raw.on('error', fail);
+    raw.on('close', () => isWhole || fail(hungUp()));
   });
 }

@@ -13,7 +13,6 @@ import {
   type Source,
   type Way,
 } from '../rpc/call.js';
-
 import type { Dispatch, Door } from '../rpc/dispatch.js';
 import { heldOf } from './in-flight.js';
 
@@ -21,6 +20,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set as soon as the caller has been let in. */
     admission: Admission | undefined;
+    /** Of a call that has been let in: the method. */
+    door: Door | undefined;
     /** What it was answered with, where that is an error. */
     fault: AppError | undefined;
   }
@@ -101,15 +102,13 @@ export function admissionOf({ admission }: FastifyRequest): Admission {
   return admission;
 }
 
-/** Has a call told of that has been let in, and may never begin. */
-export function watchBeginning(request: FastifyRequest, reply: FastifyReply, door: Door, dispatch: Dispatch): void {
-  const { admission } = request;
-  if (admission === undefined) return;
-  reply.raw.once('close', () => {
-    dispatch.neverBegan(door, admission, () => {
-      const unread = (): AppError => new AppError('invalid_request', 'The message cannot be read.');
-      return request.fault ?? heldOf(request.raw).failure ?? (wasCut(reply) ? hungUp() : unread());
-    });
+/** Tells of a call that has been let in and has never begun, when its answer has closed. */
+export function tellUnbegun(request: FastifyRequest, reply: FastifyReply, dispatch: Dispatch): void {
+  const { admission, door } = request;
+  if (admission === undefined || door === undefined) return;
+  dispatch.neverBegan(door, admission, () => {
+    const unread = (): AppError => new AppError('invalid_request', 'The message cannot be read.');
+    return request.fault ?? heldOf(request.raw).failure ?? (wasCut(reply) ? hungUp() : unread());
   });
 }
 

@@ -21,10 +21,10 @@ export function createHostCheck(allowed: readonly string[]): CheckHost {
     return verdict;
   };
   return (host, origin) => {
-    if (host === undefined || hostOf(host) === undefined) {
-      return new AppError('invalid_request', 'Host: missing or malformed', { details: { field: 'Host' } });
-    }
-    if (!isAllowed(host)) {
+    if (host === undefined || !isAllowed(host)) {
+      if (host === undefined || hostOf(host) === undefined) {
+        return new AppError('invalid_request', 'Host: missing or malformed', { details: { field: 'Host' } });
+      }
       return new AppError('forbidden', `Host: this server is not '${host}'; MUSTER_ALLOWED_HOSTS can name it`);
     }
     if (origin === undefined) return undefined;

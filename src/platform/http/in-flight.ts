@@ -206,14 +206,24 @@ function noRoom(): AppError {
   });
 }
 
-const heldBy = new WeakMap<object, Held>();
+/** Of the object that Node has for a request. A WeakMap would cost every call more than a microsecond, and the collector besides. */
+const heldBy = Symbol('held');
+
+interface Holder {
+  [heldBy]?: Held;
+}
+
+/** Has `held` found by whoever has the request. What comes of its body is counted by a class of its own (http1-messages.ts). */
+export function attachHeld(request: object, held: Held): void {
+  (request as Holder)[heldBy] = held;
+}
 
 /**
  * Counts all that comes of a body on its way into `body`'s buffer, read or not: there is no event for that, and to listen for data
  * would be to read it. What there is no room for is thrown away.
  */
 export function hold(body: Readable, held: Held): void {
-  heldBy.set(body, held);
+  attachHeld(body, held);
   // Of HTTP/2 what has come in one packet with the head is there before Node tells of the stream.
   if (body.readableLength > 0) held.received(body.readableLength);
   const push = body.push.bind(body);
@@ -223,7 +233,12 @@ export function hold(body: Readable, held: Held): void {
 
 /** What a request holds, by the object that Node has for it; over HTTP/2 also by its stream. */
 export function heldOf(request: object & { readonly stream?: object }): Held {
-  const held = heldBy.get(request.stream ?? request);
+  const held = findHeld(request.stream ?? request);
   if (held === undefined) throw new Error('a request that nobody counts');
   return held;
+}
+
+/** Undefined for one whose connection had gone before it began. */
+export function findHeld(request: object): Held | undefined {
+  return (request as Holder)[heldBy];
 }

@@ -7,7 +7,6 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'nod
  */
 export interface Overdue {
   watchStream(stream: ServerHttp2Stream, facts: StreamFacts): void;
-  watchAnswer(response: ServerResponse): void;
   stop(): void;
 }
 
@@ -27,6 +26,8 @@ export interface OverdueOptions {
   readonly timeoutMs: number;
   /** Answers a stream whose request is late. One that is still late at the next look is cut. */
   readonly onLate: (stream: ServerHttp2Stream, facts: StreamFacts) => void;
+  /** Those of HTTP/1 whose connection has them still; asked for at each look, since to be told of each would cost every call. */
+  readonly answers: () => Iterable<ServerResponse>;
 }
 
 interface Watched {
@@ -45,9 +46,10 @@ export function checkingIntervalMs(timeoutMs: number): number {
   return Math.min(timeoutMs, longestIntervalMs);
 }
 
-export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
+export function createOverdue({ timeoutMs, onLate, answers }: OverdueOptions): Overdue {
   const streams = new Map<ServerHttp2Stream, Watched>();
-  const answers = new Map<ServerResponse, { answered: number | undefined }>();
+  /** Answers of HTTP/1 that were there as a whole at the last look, and since when. */
+  let ended = new Map<ServerResponse, number>();
 
   /** Whether an answer that is there has waited for its caller for too long. */
   function isStuck(isThere: boolean, watched: { answered: number | undefined }): boolean {
@@ -67,9 +69,14 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
         watched.told = true;
       }
     }
-    for (const [response, watched] of answers) {
-      if (isStuck(response.writableEnded, watched)) response.req.socket.destroy();
+    const stillEnded = new Map<ServerResponse, number>();
+    for (const response of answers()) {
+      if (!response.writableEnded) continue;
+      const since = ended.get(response) ?? now;
+      stillEnded.set(response, since);
+      if (now - since >= timeoutMs) response.req.socket.destroy();
     }
+    ended = stillEnded;
   }
 
   const timer = setInterval(look, checkingIntervalMs(timeoutMs)).unref();
@@ -77,10 +84,6 @@ export function createOverdue({ timeoutMs, onLate }: OverdueOptions): Overdue {
     watchStream(stream, facts) {
       streams.set(stream, { began: performance.now(), facts, answered: undefined, told: false });
       stream.once('close', () => streams.delete(stream));
-    },
-    watchAnswer(response) {
-      answers.set(response, { answered: undefined });
-      response.once('close', () => answers.delete(response));
     },
     stop: () => clearInterval(timer),
   };

@@ -5,7 +5,8 @@ import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../log.js';
 import { createConnectionLimit } from './connection-limit.js';
-import { createInFlight, hold, type Share } from './in-flight.js';
+import { CountedAnswer, CountedRequest } from './http1-messages.js';
+import { attachHeld, createInFlight, type Share } from './in-flight.js';
 import { interceptStreams, type StreamListener } from './intercept.js';
 import { faultOfHead, malformedAnswer, plainOnTls, tooManyConnections } from './malformed.js';
 import { checkingIntervalMs, createOverdue, type StreamFacts, type Streaming } from './overdue.js';
@@ -13,7 +14,6 @@ import { partWith } from './part-with.js';
 import { endFloods, keepAsking } from './pings.js';
 import { sniff } from './sniff.js';
 import { createSecureDoor, type TlsFiles } from './tls.js';
-import { watchUnsent } from './unsent.js';
 
 /** One port for HTTP/1.1 and HTTP/2: a connection's first bytes tell which it is, or over TLS what both sides agreed on (ALPN). */
 export interface Port {
@@ -82,7 +82,7 @@ const connectionWindowBytes = 1024 * 1024;
 export function createPort(options: PortOptions, listener: RequestListener, upgrades: Upgrades): Port {
   const { log, maxHeaderBytes, maxHeaderCount, requestTimeoutMs } = options;
   const connections = new Map<Socket, Connection>();
-  const overdue = createOverdue({ timeoutMs: requestTimeoutMs, onLate: upgrades.onLate });
+  const overdue = createOverdue({ timeoutMs: requestTimeoutMs, onLate: upgrades.onLate, answers });
   const places = createConnectionLimit(options.connectionLimit, (address, limit) =>
     log.warn('connections_refused', { address, limit }),
   );
@@ -91,8 +91,15 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
   /** The socket whose session is just being made. */
   let current: Socket | undefined;
 
+  /** All of HTTP/1 that have not been taken. */
+  function* answers(): Iterable<ServerResponse> {
+    for (const connection of connections.values()) yield* connection.answers;
+  }
+
   const http1 = createHttp1Server(
     {
+      IncomingMessage: CountedRequest,
+      ServerResponse: CountedAnswer,
       maxHeaderSize: maxHeaderBytes,
       keepAliveTimeout: 75_000,
       headersTimeout: requestTimeoutMs,
@@ -101,23 +108,16 @@ export function createPort(options: PortOptions, listener: RequestListener, upgr
       // The listener itself refuses a request without Host, in words.
       requireHostHeader: false,
     },
-    (request: IncomingMessage, response: ServerResponse) => {
+    (request: CountedRequest, response: CountedAnswer) => {
       const connection = connections.get(request.socket);
       if (connection !== undefined) {
         connection.answers.add(response);
         if (connection.answers.size > maxPipelined) return void request.socket.destroy();
         const held = connection.share.begin();
-        hold(request, held);
-        watchUnsent(
-          response,
-          held,
-          () => response.writableLength,
-          () => request.socket.destroy(),
-        );
-        response.once('close', () => held.release());
-        overdue.watchAnswer(response);
+        attachHeld(request, held);
         if (closing) response.shouldKeepAlive = false;
-        response.once('close', () => {
+        response.on('close', () => {
+          held.release();
           connection.answers.delete(response);
           if (closing && connection.answers.size === 0) request.socket.destroySoon();
         });

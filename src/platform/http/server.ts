@@ -16,7 +16,7 @@ import { createGateway, type PlainRoute } from './gateway/gateway.js';
 import { routesOf } from './gateway/routes.js';
 import { errorHeaders } from './answer-headers.js';
 import { announcedBytes, readBody } from './body.js';
-import { routeOf, wasCut, watchBeginning } from './call-facts.js';
+import { routeOf, tellUnbegun, wasCut } from './call-facts.js';
 import { createHostCheck } from './hosts.js';
 import { heldOf } from './in-flight.js';
 import { answerLate, createStreamingOf } from './late.js';
@@ -72,7 +72,6 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const { services, dispatch, log, maxMessageBytes, maxTimeoutMs } = options;
   checkPaths(services);
   const logRequest = createRequestLog(log, options.metrics);
-  const isTold = log.infoEnabled || options.metrics !== undefined;
   const checkHost = createHostCheck(options.allowedHosts);
   const grpcUnary = createGrpcUnary({ services, dispatch, checkHost, logRequest, maxMessageBytes, maxTimeoutMs });
 
@@ -121,13 +120,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   function begin(request: FastifyRequest, reply: FastifyReply): AppError | undefined {
     const { raw } = request;
     void reply.header('x-correlation-id', request.id);
-    if (isTold) {
-      const ended = logRequest(raw.method ?? '', pathOf(raw.url), request.id);
-      reply.raw.once('close', () => {
-        const { transport, route } = routeOf(request);
-        ended(wasCut(reply) ? 'aborted' : reply.raw.statusCode, transport, route);
-      });
-    }
+    const ended = logRequest(raw.method ?? '', pathOf(raw.url), request.id);
+    reply.raw.once('close', () => {
+      const { transport, route } = routeOf(request);
+      ended(wasCut(reply) ? 'aborted' : reply.raw.statusCode, transport, route);
+      tellUnbegun(request, reply, dispatch);
+    });
     const host = raw.headers[':authority'] ?? raw.headers.host;
     return checkHost(host as string | undefined, raw.headers.origin);
   }
@@ -150,6 +148,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   app.setErrorHandler(sendError);
 
   app.decorateRequest('admission', undefined);
+  app.decorateRequest('door', undefined);
   app.decorateRequest('target', undefined);
   app.decorateRequest('deadline', undefined);
   app.decorateRequest('fault', undefined);
@@ -180,9 +179,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   await app.register(async (rest) => {
     // Bodies stay bytes here: the gateway decides what it takes and says what is wrong with the rest.
     rest.removeAllContentTypeParsers();
-    rest.addContentTypeParser('*', (request: FastifyRequest) =>
-      readBody(request.raw, options.maxBodyBytes, 'Request body is too large'),
-    );
+    const read = (request: FastifyRequest): Promise<Buffer> =>
+      readBody(request.raw, options.maxBodyBytes, 'Request body is too large');
+    // The first is among the others, but only those with a name are found without taking the header apart.
+    rest.addContentTypeParser(['application/json', '*'], read);
     const gateway = createGateway(routes, options.plainRoutes, dispatch, {
       dispatch,
       log,
@@ -194,7 +194,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       if (stream?.endAfterHeaders === false) headers['transfer-encoding'] ??= 'chunked';
       await gateway.enter(request, reply);
       const { target } = request;
-      if (target?.entry.isCall && target.entry.door) watchBeginning(request, reply, target.entry.door, dispatch);
+      if (target?.entry.isCall) request.door = target.entry.door;
       heldOf(request.raw).announce(announcedBytes(headers, options.maxBodyBytes));
     });
     rest.all('*', (request, reply) => gateway.handle(request, reply));

@@ -46,6 +46,8 @@ export interface Admission {
   readonly principal: Principal;
   /** What is left to the caller, where calls are limited. */
   readonly quota: Quota | undefined;
+  /** Until its call begins. Told by the dispatch to itself: to look it up elsewhere would cost every call a microsecond. */
+  waiting: boolean;
   /** As a Caller's. */
   onEnded(ended: (reason: AppError) => void): () => void;
 }

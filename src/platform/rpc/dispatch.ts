@@ -80,15 +80,15 @@ export interface DispatchDeps {
 export function createDispatch(deps: DispatchDeps): Dispatch {
   const { authenticate, policy, log, maxTimeoutMs, limiter, observe, onRefused, idempotency } = deps;
 
-  /** Those that have been let in and have not begun. */
-  const waiting = new WeakSet<Admission>();
+  const recognise =
+    limiter === undefined ? authenticate : (credentials: Credentials) => recogniseLimited(credentials, limiter);
 
   async function admit(door: Door, facts: CallFacts): Promise<Admission> {
     let caller: Caller | undefined;
     let quota: Quota | undefined;
     try {
       caller = await recognise(facts.credentials);
-      quota = await limiter?.count(subjectOf(caller, facts.credentials), door.writes);
+      if (limiter !== undefined) quota = await limiter.count(subjectOf(caller, facts.credentials), door.writes);
       policy.authorize(caller.principal, door.scope);
     } catch (error) {
       const known = fault(error, door, facts);
@@ -100,14 +100,11 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     }
     const { principal, onEnded } = caller;
     const { source, correlationId, traceparent, way } = facts;
-    const admission = { source, correlationId, traceparent, way, principal, quota, onEnded };
-    waiting.add(admission);
-    return admission;
+    return { source, correlationId, traceparent, way, principal, quota, waiting: true, onEnded };
   }
 
   /** Strangers are counted by their address; one that has been told so too often is not looked up any more. */
-  async function recognise(credentials: Credentials): Promise<Caller> {
-    if (limiter === undefined) return authenticate(credentials);
+  async function recogniseLimited(credentials: Credentials, limiter: RateLimiter): Promise<Caller> {
     const address = addressSubject(credentials.remoteAddress);
     try {
       return await authenticate(credentials, limiter.isExhausted(address));
@@ -148,7 +145,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   async function* stream(method: Method, input: unknown, admission: Admission, life: CallLife): AsyncIterable<Plain> {
     const call = new RunningCall(admission, life);
     const { timeoutMs } = life;
-    waiting.delete(admission);
+    admission.waiting = false;
     const ended = observe?.(method, admission, 'stream');
     let failure: AppError | undefined;
     try {
@@ -169,7 +166,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     admit,
     async unary(method, input, admission, life) {
       const call = new RunningCall(admission, life);
-      waiting.delete(admission);
+      admission.waiting = false;
       const ended = observe?.(method, admission, 'unary');
       let failure: AppError | undefined;
       try {
@@ -195,7 +192,9 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       return stream(method, inputs, admission, life);
     },
     neverBegan(door, admission, why) {
-      if (waiting.delete(admission)) observe?.(door, admission, 'unary')(why());
+      if (!admission.waiting) return;
+      admission.waiting = false;
+      observe?.(door, admission, 'unary')(why());
     },
     fault,
   };

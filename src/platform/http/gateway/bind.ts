@@ -37,7 +37,8 @@ export function createBind(route: Route): Bind {
   return (segments, query, body) => {
     let plain: Record<string, unknown> = {};
     if (route.body === 'whole') {
-      plain = { ...whole.read(body === undefined ? {} : body, '') };
+      // Made for this request alone, and with its defaults.
+      plain = whole.read(body === undefined ? {} : body, '') as Record<string, unknown>;
       checkPathFields(body);
     } else if (bodyReader !== undefined && typeof route.body === 'object') {
       if (body !== undefined) plain[route.body.localName] = bodyReader(body, route.body.name);
@@ -50,7 +51,8 @@ export function createBind(route: Route): Bind {
       const text = decode(endOf(segments, first, end, route), name);
       assign(plain, target, target.read(text, name));
     }
-    return nested ? withNestedDefaults(input, plain) : withDefaults(input, plain);
+    if (nested) return withNestedDefaults(input, plain);
+    return route.body === 'whole' ? plain : withDefaults(input, plain);
   };
 }
 

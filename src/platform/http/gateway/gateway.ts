@@ -157,13 +157,14 @@ const jsonType = 'application/json; charset=utf-8';
 function rpcHandle(route: Route, dispatch: Dispatch): Handle {
   const bind: Bind = createBind(route);
   const write = answerWriter(route);
+  const locate = locationWriter(route);
   const pageField = route.rpc.desc.output.fields.find((field) => field.name === 'next_cursor');
   const { rpc, status } = route;
   return async (request, reply, segments, query) => {
     const input = bind(segments, query, bodyOf(request));
     const output = await dispatch.unary(rpc, input, admissionOf(request), callLifeOf(reply));
     void reply.code(status).header('content-type', jsonType);
-    if (route.location !== undefined) void reply.header('location', fill(route.location, route, output));
+    if (locate !== undefined) void reply.header('location', locate(output));
     const cursor = pageField === undefined ? undefined : output[pageField.localName];
     if (typeof cursor === 'string') void reply.header('link', nextLink(request.raw.url ?? '', cursor));
     const text = write(output);
@@ -181,19 +182,23 @@ function answerWriter({ answer, rpc }: Route): (output: Plain) => string {
   return (output) => write(output[answer.localName]);
 }
 
-function fill(template: Template, route: Route, output: Plain): string {
-  const answer = (route.answer === undefined ? output : output[route.answer.localName]) as Plain;
-  const fields = (route.answer?.message ?? route.rpc.desc.output).fields;
-  let path = '';
-  template.segments.forEach((segment, index) => {
-    const variable = template.variables.find(({ first }) => first === index);
-    const field = fields.find((candidate) => candidate.name === variable?.field[0]);
-    path +=
-      segment.kind === 'literal'
-        ? `/${segment.text}`
-        : `/${encodeURIComponent(String(answer[field?.localName ?? '']))}`;
+/** The path of what has been created. */
+function locationWriter({ location, answer, rpc }: Route): ((output: Plain) => string) | undefined {
+  if (location === undefined) return undefined;
+  const fields = (answer?.message ?? rpc.desc.output).fields;
+  const parts = location.segments.map((segment, index) => {
+    if (segment.kind === 'literal') return { text: segment.text, field: undefined };
+    const variable = location.variables.find(({ first }) => first === index);
+    return { text: '', field: fields.find((candidate) => candidate.name === variable?.field[0])?.localName ?? '' };
   });
-  return path;
+  return (output) => {
+    const created = (answer === undefined ? output : output[answer.localName]) as Plain;
+    let path = '';
+    for (const { text, field } of parts) {
+      path += field === undefined ? `/${text}` : `/${encodeURIComponent(String(created[field]))}`;
+    }
+    return path;
+  };
 }
 
 function nextLink(url: string, cursor: string): string {

@@ -1,6 +1,7 @@
 import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf';
 import { FeatureSet_FieldPresence, StructSchema, TimestampSchema, ValueSchema } from '@bufbuild/protobuf/wkt';
 import { AppError, invalidField } from '../../../errors.js';
+import { isoText } from '../../iso-text.js';
 import { hasFiniteNumbers, JsonText } from '../../json.js';
 import type { Plain } from '../../rpc/codec.js';
 import { enumWords } from '../../rpc/words.js';
@@ -278,7 +279,7 @@ function printScalar(value: unknown): string {
 function messageWriter(desc: DescMessage): Write {
   switch (desc.typeName) {
     case TimestampSchema.typeName:
-      return (value) => `"${(value as Date).toISOString()}"`;
+      return (value) => `"${isoText(value as Date)}"`;
     case ValueSchema.typeName:
     case StructSchema.typeName:
       return (value) => (value instanceof JsonText ? value.text : JSON.stringify(value));

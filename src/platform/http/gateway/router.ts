@@ -36,11 +36,10 @@ export function createRouter<R extends Routable>(routes: readonly R[]): Router<R
   return {
     find(method, path) {
       const segments = path.slice(1).split('/');
-      const allow = new Set<string>();
-      const search: Search = { method, segments, allow };
+      const search: Search = { method, segments, allow: undefined };
       const route = walk(root, search, 0);
       if (route !== undefined) return { kind: 'found', route, segments };
-      return allow.size > 0 ? { kind: 'wrong_method', allow: [...allow] } : { kind: 'unknown' };
+      return search.allow === undefined ? { kind: 'unknown' } : { kind: 'wrong_method', allow: [...search.allow] };
     },
   };
 }
@@ -48,7 +47,8 @@ export function createRouter<R extends Routable>(routes: readonly R[]): Router<R
 interface Search {
   readonly method: string;
   readonly segments: readonly string[];
-  readonly allow: Set<string>;
+  /** The methods of the routes that the path leads to, which are not for this one. */
+  allow: Set<string> | undefined;
 }
 
 function insert<R extends Routable>(root: Node<R>, route: R): void {
@@ -116,8 +116,9 @@ function verbOf(segment: string): { readonly stem: string; readonly verb: string
 function leaf<R>(at: Node<R>, verb: string, search: Search): R | undefined {
   const methods = at.leaves.get(verb);
   if (methods === undefined) return undefined;
-  for (const method of methods.keys()) search.allow.add(method);
-  return methods.get(search.method);
+  const route = methods.get(search.method);
+  if (route === undefined) for (const method of methods.keys()) (search.allow ??= new Set()).add(method);
+  return route;
 }
 
 function decoded(segment: string): string {

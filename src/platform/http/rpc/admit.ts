@@ -5,7 +5,7 @@ import type { Dispatch } from '../../rpc/dispatch.js';
 import type { Service } from '../../rpc/methods.js';
 import { errorHeaders, quotaHeaders } from '../answer-headers.js';
 import { announcedBytes } from '../body.js';
-import { callFactsOf, watchBeginning } from '../call-facts.js';
+import { callFactsOf } from '../call-facts.js';
 import { heldOf } from '../in-flight.js';
 import { type Deadline, deadlineOf, enforceWhileReading } from './deadline.js';
 import { refuseRpc } from './refuse.js';
@@ -38,7 +38,7 @@ export function createAdmit(
     try {
       request.admission = await dispatch.admit(method, facts);
       void reply.headers(quotaHeaders(request.admission.quota));
-      watchBeginning(request, reply, method, dispatch);
+      request.door = method;
       const held = heldOf(request.raw);
       held.announce(isPackedQuery(request.raw.url) ? maxMessageBytes : announcedBytes(headers, maxMessageBytes));
       request.deadline = deadline;
