@@ -52,7 +52,7 @@ test('everything once and in order, a long replay and what comes meanwhile', asy
   await append(app, 6000);
   const sockets = await Promise.all([0, 0, 5500, 5999].map((after) => open(app.url, { type: 'subscribe', after })));
   for (let n = 0; n < 5; n++) await append(app, 300);
-  for (const socket of sockets) await socket.until('all have come', () => seqsOf(socket).at(-1) === 7500);
+  for (const socket of sockets) await socket.until('all have come', (heard) => heard.at(-1)?.event?.seq === 7500);
   expect(sockets.map(seqsOf)).toEqual([upTo(1, 7500), upTo(1, 7500), upTo(5501, 7500), upTo(6000, 7500)]);
 });
 
