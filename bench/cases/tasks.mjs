@@ -92,7 +92,7 @@ export async function taskCases({ database, muster, seconds }) {
 async function truncate(client) {
   for (;;) {
     try {
-      await client.query('truncate repos, events_new cascade');
+      await client.query('truncate repos, task_counts, events_new cascade');
       return;
     } catch (error) {
       if (error.code !== '40P01') throw error;
