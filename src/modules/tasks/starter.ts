@@ -9,7 +9,7 @@ import { type ChangerDeps, lockTask, presentTask } from './changer.js';
 import { vcsChange } from './changes.js';
 import { move } from './moves.js';
 import { findFull, type TaskWithContext } from './reader.js';
-import { type Held, light, lockSeen, lostHold, type Seen, type Steps } from './steps.js';
+import { type Held, lockSeen, lostHold, mayBeForgotten, type Seen, type Steps } from './steps.js';
 import { lockGraphs, type Node } from './store.js';
 import { findUnreleased } from './store-blockers.js';
 import { findNextReady, type WorkScope } from './store-list.js';
@@ -62,7 +62,7 @@ export function createStarter({ db, clock, vcs }: StarterDeps, steps: Steps): St
     const isNew = held.row === undefined;
     const { changes, result } = await steps.carryOut(
       held,
-      (signal) => vcs.prepare({ ...held.ahead, base: held.base, fresh: isNew, signal }),
+      (signal) => vcs.prepare({ ...held.foreseen, base: held.base, fresh: isNew, signal }),
       (tx, made) => settle(tx, held, made, origin, answer),
     );
     steps.tell(changes, origin);
@@ -93,7 +93,7 @@ export function createStarter({ db, clock, vcs }: StarterDeps, steps: Steps): St
 
   return {
     async start({ id, base }, origin, keep) {
-      const held = await db.transaction(async (tx) => reserve(tx, await lockSeen(tx, id), base), light);
+      const held = await db.transaction(async (tx) => reserve(tx, await lockSeen(tx, id), base), mayBeForgotten);
       return prepare(held, origin, async (tx) => {
         const task = await presentTask(tx, id);
         await keep?.(tx, task);

@@ -33,8 +33,8 @@ export interface Seen {
 /** One in hands, for which git is to do something; as it was before. */
 export interface Held extends Seen {
   readonly ref: TaskRef;
-  /** The same for what git is to do at once. */
-  readonly ahead: TaskRef;
+  /** The same, with the repository already being looked at, for what git is to do next. */
+  readonly foreseen: TaskRef;
   readonly hold: Hold;
 }
 
@@ -106,7 +106,7 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
           ? insertHeld(tx, hold, { repoId: node.repoId, refName: branchOf(node.id) }, clock.now())
           : holdReady(tx, hold, state);
       // While this is written down and committed.
-      const looking = refOf(tx, node).then((ref) => ({ ref, ahead: vcs.foresee(ref) }));
+      const looking = refOf(tx, node).then((ref) => ({ ref, foreseen: vcs.foresee(ref) }));
       const [refs] = await Promise.all([looking, taken]);
       return { node, ...refs, hold, row };
     },
@@ -125,7 +125,7 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
       }),
     clearAway: (held) =>
       holds
-        .keep(held.hold, () => remove(held))
+        .keep(held.hold, () => remove({ ref: held.foreseen, hold: held.hold }))
         .catch((error: unknown) => log.warn('work_not_cleared_away', { task_id: held.node.id, error })),
     tell(changes, origin) {
       for (const { type, taskId, repoId } of changes) {
@@ -141,7 +141,7 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
  * For the transaction that says what is about to be done. Should Postgres crash and forget it, what git has done meanwhile is found by
  * whoever does the same again: a branch that has begun, a commit that is there.
  */
-export const light = { durable: false };
+export const mayBeForgotten = { durable: false };
 
 /** Locks the repository of a task, and sees what there is. Rejects with `not_found`. */
 export async function lockSeen(tx: Tx, id: string): Promise<Seen> {

@@ -10,7 +10,7 @@ import type { CommittedWork, Person, Vcs } from '../vcs/index.js';
 import { type ChangerDeps, lockTask, presentTask } from './changer.js';
 import { vcsChange } from './changes.js';
 import { move } from './moves.js';
-import { type Held, light, lockSeen, lostHold, type Steps } from './steps.js';
+import { type Held, lockSeen, lostHold, mayBeForgotten, type Steps } from './steps.js';
 import { findTask, lineageOf, type Node } from './store.js';
 import { settleCommitted, type TaskVcs, vcsOf } from './store-vcs.js';
 import type { Task } from './tasks.js';
@@ -103,10 +103,10 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
 
   return {
     async submit(input, origin, keep) {
-      const held = await db.transaction((tx) => begin(tx, input), light);
+      const held = await db.transaction((tx) => begin(tx, input), mayBeForgotten);
       const { baseCommit } = held.started;
-      const { message, ref, ahead } = held;
-      const work = { ...ahead, baseCommit, message, author: committer, committer, allowEmpty: input.allowEmpty };
+      const { message, ref, foreseen } = held;
+      const work = { ...foreseen, baseCommit, message, author: committer, committer, allowEmpty: input.allowEmpty };
       const { changes, task } = await steps.carryOut(
         held,
         async (signal) => {
