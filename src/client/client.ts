@@ -13,6 +13,7 @@ import { TokenService } from '../../gen/muster/v1/tokens_pb.js';
 import { AppError } from '../errors.js';
 import { binaryReadOptions, jsonReadOptions } from '../platform/rpc/limits.js';
 import { createSession, type Session } from './session.js';
+import { createUnary } from './unary.js';
 
 export interface MusterClientOptions {
   /** Where the server listens: `http://` (HTTP/2 without TLS) or `https://`. Default `http://127.0.0.1:8080`. */
@@ -70,27 +71,28 @@ export function createMusterClient(options: MusterClientOptions = {}): MusterCli
 }
 
 function createTransport(url: string, sessionManager: Session, options: MusterClientOptions): Transport {
+  const headers = headersOf(options);
   const common = {
     baseUrl: url,
     sessionManager,
-    interceptors: [sending(headersOf(options))],
+    interceptors: [sending(headers)],
     binaryOptions: binaryReadOptions,
     jsonOptions: jsonReadOptions,
     // Answers are small or near by; squeezing them takes longer than sending them.
     acceptCompression: [],
   };
-  return options.protocol !== 'grpc'
-    ? createConnectTransport({ ...common, httpVersion: '2', useBinaryFormat: true })
-    : createGrpcTransport(common);
+  if (options.protocol === 'grpc') return createGrpcTransport(common);
+  const { stream } = createConnectTransport({ ...common, httpVersion: '2', useBinaryFormat: true });
+  return { unary: createUnary({ url, session: sessionManager, headers }), stream };
 }
 
-function headersOf({ token, headers = {} }: MusterClientOptions): readonly (readonly [name: string, value: string])[] {
-  return Object.entries(token === undefined ? headers : { ...headers, authorization: `Bearer ${token}` });
+function headersOf({ token, headers = {} }: MusterClientOptions): Readonly<Record<string, string>> {
+  return token === undefined ? headers : { ...headers, authorization: `Bearer ${token}` };
 }
 
-function sending(headers: readonly (readonly [name: string, value: string])[]): Interceptor {
+function sending(headers: Readonly<Record<string, string>>): Interceptor {
   return (next) => (request) => {
-    for (const [name, value] of headers) request.header.set(name, value);
+    for (const [name, value] of Object.entries(headers)) request.header.set(name, value);
     return next(request);
   };
 }
