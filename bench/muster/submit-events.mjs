@@ -13,13 +13,16 @@ const { jobs, callers, events } = childOptions();
 const connectionString = process.env.DATABASE_URL;
 const real = createDatabase({ connectionString }, { poolSize: 10, log: createLog('silent'), ownSessions: true });
 
-/** The statement without `recorded AS (...)`. Its origins stay parameters that nobody looks at. */
+/** The statement without `recorded AS (...)`. Its parameters stay, of which nobody looks at those of the event. */
 function withoutEvents({ name, text }) {
   const begin = text.indexOf('recorded AS (');
-  const end = text.indexOf('), ready AS (');
+  const one = name === 'jobs_insert_one';
+  const end = text.indexOf(one ? ')\n  INSERT INTO jobs_ready' : '), ready AS (');
   if (begin < 0 || end < begin) throw new Error('the statement records no event');
-  const unused = [14, 15, 16, 17].map((n) => `$${n}::text[] IS NULL`).join(' OR ');
-  const rest = `${text.slice(0, begin)}recorded AS (SELECT 1 WHERE ${unused}${text.slice(end)}`;
+  const unused = one
+    ? [9, 10, 11, 12, 13].map((n) => `$${n}::text IS NULL`)
+    : [14, 15, 16, 17].map((n) => `$${n}::text[] IS NULL`);
+  const rest = `${text.slice(0, begin)}recorded AS (SELECT 1 WHERE ${unused.join(' OR ')}${text.slice(end)}`;
   return { name: `${name}_without_events`, text: rest };
 }
 const db = events ? real : { query: (statement, values) => real.query(withoutEvents(statement), values) };

@@ -5,6 +5,7 @@ export {
   appendEach,
   appendEvents,
   appendMany,
+  appendOne,
   appendOriginated,
   appendSame,
   type Change,

@@ -28,6 +28,16 @@ function commonOf({ type, at, origin, originsAt }: Append): string {
   return `${at}, ${type}, ${part(0)}, ${part(1)}, ${part(2)}, ${part(3)}`;
 }
 
+/** One event, of which all is given: `originAt` is the number of the first of four parameters, the parts of its origin. */
+export function appendOne(
+  { type, at, originAt, jobId }: Pick<Append, 'type' | 'at' | 'jobId'> & { readonly originAt: number },
+  payload: string,
+): string {
+  const origin = [0, 1, 2, 3].map((part) => `$${originAt + part}`).join(', ');
+  return `INSERT INTO events_new (count, ${columns}, job_ids, payload)
+    VALUES (1, ${at}, ${type}, ${origin}, ARRAY[${jobId}], ${payload})`;
+}
+
 /** An event for each row. `payload` is SQL for JSON: the fields of the job that have changed, as they are now. */
 export function appendEach(append: Append, payload: string): string {
   return `INSERT INTO events_new (count, ${columns}, job_ids, payload)
