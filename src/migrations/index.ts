@@ -12,6 +12,7 @@ import { reviewRounds } from './0010-review-rounds.js';
 import { learnings } from './0012-learnings.js';
 import { helpRequests } from './0013-help-requests.js';
 import { gates } from './0014-gates.js';
+import { cheaperNumbers } from './0015-number-events.js';
 
 /** Every step of the schema, oldest first. */
 export const migrations: readonly Migration[] = [
@@ -28,4 +29,5 @@ export const migrations: readonly Migration[] = [
   learnings,
   helpRequests,
   gates,
+  cheaperNumbers,
 ];

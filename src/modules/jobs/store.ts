@@ -90,41 +90,40 @@ const givenNames = given.map(([name]) => name).join(', ');
 const rowsGiven = given.map(([, type], n) => `$${n + 1}::${type}[]`).join(', ');
 const createdAtParam = `$${given.length + 1}`;
 
-/** `conflict` is what to do about a job that is there under its idempotency key. */
-const insertWith = (conflict: string): string => `WITH given (${givenNames}) AS MATERIALIZED (
+/** With idempotency keys, of which some may be there: then only what has been inserted counts, which without them is all. */
+const insertWith = (rows: 'given' | 'new'): string => `WITH given (${givenNames}) AS MATERIALIZED (
     SELECT * FROM unnest(${rowsGiven})
   ), inserted AS (
     INSERT INTO jobs
       (id, kind, state, payload, priority, run_at, max_attempts, timeout_sec, created_at, idempotency_key, request_hash)
     SELECT g.id, g.kind, g.state, g.payload::json, g.priority, g.run_at, g.max_attempts, g.timeout_sec, ${createdAtParam}, g.key, g.hash
     FROM given g
-    ${conflict}
-    RETURNING id, kind, state, priority, run_at
+    ${rows === 'new' ? 'ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING' : ''}
+    RETURNING id
+  ), new AS (
+    SELECT g.* FROM inserted JOIN given g USING (id)
   ), recorded AS (
     ${appendEach(
       {
         type: `'JobQueued'`,
-        from: 'inserted i JOIN given g ON g.id = i.id',
+        from: `${rows} r`,
         at: createdAtParam,
-        origin: 'g.origin',
+        origin: 'r.origin',
         originsAt: given.length + 2,
-        jobId: 'i.id',
+        jobId: 'r.id',
       },
-      'g.fields::json',
+      'r.fields::json',
     )}
   ), ready AS (
     INSERT INTO jobs_ready (kind, priority, run_at, id)
-    SELECT kind, priority, run_at, id FROM inserted WHERE state = 'queued'
+    SELECT kind, priority, run_at, id FROM ${rows} WHERE state = 'queued'
   ), scheduled AS (
-    INSERT INTO jobs_scheduled (run_at, id) SELECT run_at, id FROM inserted WHERE state = 'scheduled'
+    INSERT INTO jobs_scheduled (run_at, id) SELECT run_at, id FROM ${rows} WHERE state = 'scheduled'
   )
-  SELECT id FROM inserted`;
+  SELECT id FROM new WHERE ${rows === 'new'}`;
 
-const unlessThere = 'ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING';
-const inserts = {
-  all: { name: 'jobs_insert', text: insertWith('') },
-  unlessThere: { name: 'jobs_insert_keyed', text: insertWith(unlessThere) },
-} satisfies Record<string, Statement>;
+const insertAll: Statement = { name: 'jobs_insert', text: insertWith('given') };
+const insertNew: Statement = { name: 'jobs_insert_keyed', text: insertWith('new') };
 
 /** Inserts the jobs and answers the ids of those that were not there yet under their idempotency key. */
 export async function insertJobs(on: Queries, jobs: readonly IdentifiedJob[], now: Date): Promise<ReadonlySet<string>> {
@@ -136,7 +135,7 @@ export async function insertJobs(on: Queries, jobs: readonly IdentifiedJob[], no
   const origins = originParams(jobs.map(({ origin }) => origin));
   const createdAt = isoText(now);
   const runAts = jobs.map((job) => isoText(job.runAt));
-  const rows = await on.query<{ id: string }>(keyed ? inserts.unlessThere : inserts.all, [
+  const rows = await on.query<{ id: string }>(keyed ? insertNew : insertAll, [
     jobs.map((job) => job.id),
     jobs.map((job) => job.kind),
     jobs.map((job) => job.state),
@@ -152,7 +151,7 @@ export async function insertJobs(on: Queries, jobs: readonly IdentifiedJob[], no
     createdAt,
     ...origins.values,
   ]);
-  return new Set(rows.map(({ id }) => id));
+  return new Set((keyed ? rows : jobs).map(({ id }) => id));
 }
 
 /**
