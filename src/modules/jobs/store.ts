@@ -90,7 +90,7 @@ const givenNames = given.map(([name]) => name).join(', ');
 const rowsGiven = given.map(([, type], n) => `$${n + 1}::${type}[]`).join(', ');
 const createdAtParam = `$${given.length + 1}`;
 
-/** With idempotency keys, of which some may be there: then only what has been inserted counts, which without them is all. */
+/** `new`: jobs of which some may be there under their idempotency keys, and count for nothing then. `given`: jobs without such keys. */
 const insertWith = (rows: 'given' | 'new'): string => `WITH given (${givenNames}) AS MATERIALIZED (
     SELECT * FROM unnest(${rowsGiven})
   ), inserted AS (
