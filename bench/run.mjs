@@ -37,7 +37,8 @@ const wanted = values.only.split(',');
 const log = (line) => console.error(line);
 
 const database = await startDatabase();
-const muster = await startMuster({ DATABASE_URL: database.connection });
+// A thousand readers come from one address, besides the drivers.
+const muster = await startMuster({ DATABASE_URL: database.connection, MUSTER_CONNECTION_LIMIT: 'off' });
 try {
   const ids = await createPeerTables(database.connection, 10_000);
   await settle(database.connection);

@@ -22,6 +22,7 @@ const log = createLog('silent');
 const origin = { source: 'Rest', actor: { kind: 'human', id: 'local' }, correlationId: 'bench' };
 const commit = 'a'.repeat(40);
 const git = {
+  foresee: (task) => task,
   prepare: async ({ taskId }) => ({
     branch: `task/${taskId}`,
     baseCommit: commit,
