@@ -82,6 +82,8 @@ test('those that nobody needs go back to the pool, and those in use do not', asy
     connections.close();
     await pool.end();
   });
+  let asked = 0;
+  pool.on('acquire', () => (asked += 1));
   const taken = await Promise.all([connections.take(), connections.take(), connections.take()]);
   for (const client of taken) connections.giveBack(client);
   expect([connections.atHand, pool.idleCount]).toEqual([3, 0]);
@@ -95,6 +97,7 @@ test('those that nobody needs go back to the pool, and those in use do not', asy
     return pool.idleCount === 2;
   });
   expect([...used]).toEqual([taken[2]]);
+  expect(asked).toBe(3);
   await until('that one is, too', () => pool.idleCount === 3);
 });
 
