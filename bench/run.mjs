@@ -37,8 +37,7 @@ const wanted = values.only.split(',');
 const log = (line) => console.error(line);
 
 const database = await startDatabase();
-// A thousand readers come from one address, besides the drivers.
-const muster = await startMuster({ DATABASE_URL: database.connection, MUSTER_CONNECTION_LIMIT: 'off' });
+const muster = await startMuster({ DATABASE_URL: database.connection });
 try {
   const ids = await createPeerTables(database.connection, 10_000);
   await settle(database.connection);

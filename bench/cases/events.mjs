@@ -148,7 +148,7 @@ async function eventBytes(url) {
 
 /** On a server of its own, whose memory nothing has stretched before. */
 async function idleReader(env) {
-  const muster = await startMuster({ ...env, MUSTER_CONNECTION_LIMIT: 'off' });
+  const muster = await startMuster(env);
   const count = 1000;
   const open = async (readers) => {
     const url = `${muster.url}/api/events/subscribe`;

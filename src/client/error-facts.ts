@@ -52,7 +52,7 @@ export function errorFactsOf(error: unknown): ErrorFacts {
 function lostConnection(error: ConnectError): string | undefined {
   // A stream that was cut off; to give a call up oneself has another text.
   if (error.rawMessage.startsWith('http/2 stream closed')) return 'the connection was lost';
-  for (let cause: unknown = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth += 1) {
+  for (const cause of causesOf(error)) {
     const code = codeOf(cause) ?? '';
     if (code === 'ECONNREFUSED') return 'connection refused';
     if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'unknown host';
@@ -63,4 +63,9 @@ function lostConnection(error: ConnectError): string | undefined {
     if (/^(E[A-Z]+|ERR_(HTTP2|SSL|TLS)_\w+)$/.test(code)) return messageOf(cause);
   }
   return undefined;
+}
+
+/** An error, what caused it, what caused that, and so on, as far as one would look. */
+export function* causesOf(error: unknown): Iterable<Error> {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth += 1) yield cause;
 }

@@ -18,6 +18,7 @@ import {
 } from '@connectrpc/connect/protocol-connect';
 import { codeOf } from '../errors.js';
 import { binaryReadOptions, jsonReadOptions } from '../platform/rpc/limits.js';
+import { causesOf } from './error-facts.js';
 import type { Session } from './session.js';
 
 export interface UnaryOptions {
@@ -48,9 +49,12 @@ export function createUnary({ url, session, headers }: UnaryOptions): Transport[
     const { serialize, parse } = createClientMethodSerializers(method, true, jsonReadOptions, binaryReadOptions);
     const message = serialize(isMessage(input, method.input) ? input : create(method.input, input));
     const path = `${base}/${method.parent.typeName}/${method.name}`;
-    const sent = header === undefined ? { ...fixed } : { ...Object.fromEntries(new Headers(header)), ...fixed };
     const deadline = timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined;
-    if (deadline !== undefined) sent[headerTimeout] = String(deadline);
+    const sent = {
+      ...(header !== undefined && Object.fromEntries(new Headers(header))),
+      ...fixed,
+      ...(deadline !== undefined && { [headerTimeout]: String(deadline) }),
+    };
     const { headers: told, body } = await exchange(session, path, sent, message, signal, deadline);
     if (!isPlain(told)) checkAnswer(told, body);
     return responseOf(method, told, parse(body));
@@ -124,17 +128,13 @@ function isWhole(stream: ClientHttp2Stream, headers: Answer['headers'], body: Bu
 
 /** What is known of a connection that failed; the errors of Node's that tell more are its cause. */
 function lost(error: unknown): ConnectError {
-  const known = ConnectError.from(error, wasUnreached(error) ? Code.Unavailable : Code.Aborted);
+  const isUnreached = [...causesOf(error)].some((cause) => unreached.has(codeOf(cause) ?? ''));
+  const known = ConnectError.from(error, isUnreached ? Code.Unavailable : Code.Aborted);
   if (known !== error) known.cause = error;
   return known;
 }
 
-function wasUnreached(error: unknown): boolean {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth += 1) {
-    if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)$/.test(codeOf(cause) ?? '')) return true;
-  }
-  return false;
-}
+const unreached = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT']);
 
 /** `errorFactsOf` knows it by its text, which is the library's. */
 function cutOff({ rstCode }: ClientHttp2Stream): ConnectError {

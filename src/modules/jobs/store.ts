@@ -90,7 +90,15 @@ const givenNames = given.map(([name]) => name).join(', ');
 const rowsGiven = given.map(([, type], n) => `$${n + 1}::${type}[]`).join(', ');
 const createdAtParam = `$${given.length + 1}`;
 
-/** `new`: jobs of which some may be there under their idempotency keys, and count for nothing then. `given`: jobs without such keys. */
+const insertedAreNew = `ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING id
+  ), new AS (
+    SELECT g.* FROM inserted JOIN given g USING (id)`;
+
+/**
+ * `new`: jobs of which some may be there under their idempotency keys, and count for nothing then; answers the others. `given`: jobs without
+ * such keys, of which none can be there; answers nothing, since that would only be what the caller has.
+ */
 const insertWith = (rows: 'given' | 'new'): string => `WITH given (${givenNames}) AS MATERIALIZED (
     SELECT * FROM unnest(${rowsGiven})
   ), inserted AS (
@@ -98,10 +106,7 @@ const insertWith = (rows: 'given' | 'new'): string => `WITH given (${givenNames}
       (id, kind, state, payload, priority, run_at, max_attempts, timeout_sec, created_at, idempotency_key, request_hash)
     SELECT g.id, g.kind, g.state, g.payload::json, g.priority, g.run_at, g.max_attempts, g.timeout_sec, ${createdAtParam}, g.key, g.hash
     FROM given g
-    ${rows === 'new' ? 'ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING' : ''}
-    RETURNING id
-  ), new AS (
-    SELECT g.* FROM inserted JOIN given g USING (id)
+    ${rows === 'new' ? insertedAreNew : ''}
   ), recorded AS (
     ${appendEach(
       {
@@ -120,7 +125,7 @@ const insertWith = (rows: 'given' | 'new'): string => `WITH given (${givenNames}
   ), scheduled AS (
     INSERT INTO jobs_scheduled (run_at, id) SELECT run_at, id FROM ${rows} WHERE state = 'scheduled'
   )
-  SELECT id FROM new WHERE ${rows === 'new'}`;
+  SELECT id FROM ${rows} WHERE ${rows === 'new'}`;
 
 const insertAll: Statement = { name: 'jobs_insert', text: insertWith('given') };
 const insertNew: Statement = { name: 'jobs_insert_keyed', text: insertWith('new') };

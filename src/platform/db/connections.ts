@@ -46,7 +46,7 @@ export function createConnections(pool: pg.Pool, keptMs = idleMs): Connections {
       const index = atHand.findIndex((other) => other === client);
       if (index < 0) return false;
       unneeded = Math.min(unneeded, atHand.length - 1);
-      for (const gone of atHand.splice(index, 1)) gone.release(error);
+      atHand.splice(index, 1)[0]?.release(error);
       return true;
     },
     get atHand() {
