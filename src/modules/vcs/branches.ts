@@ -1,5 +1,6 @@
+import path from 'node:path';
 import { AppError } from '../../errors.js';
-import { GitFailure, keepRef, readLooseTree, readRef, type View } from '../../platform/git/index.js';
+import { GitFailure, keepRef, readLooseTree, readRef, removeStaleLocks, type View } from '../../platform/git/index.js';
 import { archiveRef, branchRef, submittedRef, type TaskRepo } from './vcs.js';
 
 /** References of tasks. They move by comparison and exchange only. */
@@ -108,6 +109,7 @@ export async function isAncestor(view: View, ancestor: string, commit: string): 
 type Command = readonly [verb: string, ref: string, ...values: string[]];
 
 async function update(view: View, commands: readonly Command[]): Promise<void> {
+  await removeStaleLocks(...commands.map(([, ref]) => path.join(view.repository.gitDir, ref)));
   const stdin = commands
     .map(([verb, ref, ...values]) => `${verb} ${ref}\0${values.map((value) => `${value}\0`).join('')}`)
     .join('');

@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, realpath, writeFile } from 'node:fs/promises';
+import { access, mkdir, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 const ignoreFile = '.gitignore';
@@ -8,8 +8,6 @@ export interface VcsHome {
   /** For all repositories as our git sees them. */
   views(): Promise<string>;
   worktree(repoId: string, taskId: string): Promise<string>;
-  /** The names of what is where the work trees of a repository are. */
-  worktrees(repoId: string): Promise<readonly string[]>;
 }
 
 /**
@@ -47,6 +45,5 @@ export function createVcsHome(dataDir: string): VcsHome {
   return {
     views: async () => path.join(await home(), 'git'),
     worktree: async (repoId, taskId) => path.join(await home(), 'worktrees', repoId, taskId),
-    worktrees: async (repoId) => readdir(path.join(await home(), 'worktrees', repoId)).catch(() => []),
   };
 }

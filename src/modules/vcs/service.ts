@@ -7,8 +7,6 @@ import {
   diffWorkTree,
   type Git,
   isObjectId,
-  listBranches,
-  listWorkTrees,
   makeWorkTree,
   type Person,
   readRef,
@@ -41,7 +39,6 @@ import {
   checkMessage,
   checkPerson,
   checkTaskId,
-  isTaskId,
   noCommitYet,
   nothingToSubmit,
   type Prepared,
@@ -145,11 +142,6 @@ export interface Vcs {
   adopt(task: TaskRef): Promise<Submitted | undefined>;
   /** Where the work tree is, or would be. */
   worktree(task: TaskRef): Promise<string>;
-  /**
-   * The ids of all tasks of which there is a branch, a work tree, or a part of one, for whoever makes sure after a crash that none is
-   * there without its task.
-   */
-  tasks(repo: TaskRepo): Promise<readonly string[]>;
 }
 
 export function createVcs({ git, dataDir }: VcsDeps): Vcs {
@@ -266,18 +258,6 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
       return { headCommit, headTree };
     },
     worktree: ({ repo, taskId }) => home.worktree(repo.id, taskId),
-    async tasks(repo) {
-      const { gitDir } = (await views.open(repo.path)).repository;
-      const [branches, known, folders] = await Promise.all([
-        listBranches(gitDir),
-        listWorkTrees(gitDir),
-        home.worktrees(repo.id),
-      ]);
-      // What is on its way to its place, or from it, begins with the name of the place.
-      const places = [...known, ...folders].map((name) => name.replace(/\..*$/, ''));
-      const found = [...branches.flatMap((name) => /^task\/(.+)$/.exec(name)?.[1] ?? []), ...places];
-      return [...new Set(found.filter(isTaskId))].sort();
-    },
   };
 }
 

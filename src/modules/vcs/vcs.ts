@@ -65,13 +65,9 @@ export const writtenPlaces = [
   'logs/refs/muster/submitted',
 ];
 
-export function isTaskId(text: string): boolean {
-  return ['ms', 'task', 'sub'].some((prefix) => isId(prefix, text));
-}
-
 /** Its id becomes a part of paths and of names of branches. */
 export function checkTaskId(taskId: string): void {
-  if (!isTaskId(taskId)) throw new Error('no id of a task');
+  if (!['ms', 'task', 'sub'].some((prefix) => isId(prefix, taskId))) throw new Error('no id of a task');
 }
 
 /** What a task begins at, when it is asked for: a commit, a branch or a tag. Throws `invalid_request` naming the field. */

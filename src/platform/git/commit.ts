@@ -10,6 +10,7 @@ import { readPlainFile } from './plain-file.js';
 import { readRef } from './refs.js';
 import { sweepLeftovers } from '../files/remove-tree.js';
 import { GitFailure } from './run.js';
+import { removeStaleLocks } from './stale-lock.js';
 import { gitDirOf, type WorkTree } from './work-tree.js';
 
 export interface Person {
@@ -98,7 +99,9 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
     const looking = findChanges(staging);
     const ready = input.ready?.();
     ready?.catch(() => undefined);
-    const [, changes] = await allEnded(requireBranch(tree, gitDir), looking, sweepLeftovers(place));
+    const locked = [path.join(gitDir, 'HEAD'), path.join(tree.view.repository.gitDir, tree.branch)];
+    const sweeping = allEnded(sweepLeftovers(place), removeStaleLocks(...locked));
+    const [, changes] = await allEnded(requireBranch(tree, gitDir), looking, sweeping);
     requireNoneNested(changes);
     await stage(staging, changes);
     const isDifferent = await differs(staging, changes);

@@ -1,11 +1,10 @@
-import { lstat, readlink, rm, symlink } from 'node:fs/promises';
+import { readlink, rm, symlink } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { AppError } from '../../errors.js';
 import { isTaken } from '../files/file-errors.js';
 import { isAlive } from '../files/leftovers.js';
+import { isStale } from './stale-lock.js';
 
-/** Longer than any command holds it that nobody waits for. */
-const staleMs = 600_000;
 const waitMs = 10_000;
 
 /**
@@ -17,7 +16,7 @@ export async function lockIndex(index: string, signal?: AbortSignal): Promise<()
   const file = `${index}.lock`;
   const end = performance.now() + waitMs;
   for (let waited = 5; !(await take(file)); waited = Math.min(waited * 2, 200)) {
-    if (await isStale(file)) await rm(file, { force: true });
+    if (await isLeft(file)) await rm(file, { force: true });
     else if (performance.now() > end) throw busy(file);
     else await pause(waited, undefined, { signal }).catch(() => throwCanceled());
   }
@@ -48,11 +47,9 @@ async function take(file: string): Promise<boolean> {
 
 const owner = 'muster-';
 
-async function isStale(file: string): Promise<boolean> {
-  const info = await lstat(file).catch(() => undefined);
-  if (info === undefined) return false;
-  if (Date.now() - info.mtimeMs > staleMs) return true;
-  const by = info.isSymbolicLink() ? await readlink(file).catch(() => '') : '';
+async function isLeft(file: string): Promise<boolean> {
+  if (await isStale(file)) return true;
+  const by = await readlink(file).catch(() => '');
   const pid = by.startsWith(owner) ? Number(by.slice(owner.length)) : NaN;
   return Number.isInteger(pid) && pid !== process.pid && !isAlive(pid);
 }

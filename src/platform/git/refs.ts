@@ -2,7 +2,6 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { readPlainFile } from './plain-file.js';
 import { isObjectId } from './ref-name.js';
-import { comingPrefix } from './work-tree.js';
 
 /** What a reference such as `refs/heads/main` points to; undefined when there is none, or it is a symbolic one. */
 export async function readRef(gitDir: string, name: string): Promise<string | undefined> {
@@ -25,17 +24,6 @@ export async function listBranches(gitDir: string): Promise<readonly string[]> {
     .split('\n')
     .flatMap((line) => /^[0-9a-f]+ refs\/heads\/(.+)$/.exec(line)?.[1] ?? []);
   return [...new Set([...loose, ...packed])].sort();
-}
-
-/** The names that git has for linked work trees, or is about to have; the latter with more behind them. */
-export async function listWorkTrees(gitDir: string): Promise<readonly string[]> {
-  const [known, all] = await Promise.all(
-    [path.join(gitDir, 'worktrees'), gitDir].map((folder) => readdir(folder).catch(() => [])),
-  );
-  const coming = (all ?? []).flatMap((entry) =>
-    entry.startsWith(comingPrefix) ? entry.slice(comingPrefix.length) : [],
-  );
-  return [...(known ?? []), ...coming];
 }
 
 /** A line for each: an object's id, a space and a name. */

@@ -179,10 +179,8 @@ async function putInPlace(made: string, place: string): Promise<boolean> {
 
 /** Beside the place where git looks for work trees, on the same file system. */
 function knownPlace({ view, name }: WorkTree): string {
-  return path.join(view.repository.gitDir, `${comingPrefix}${name}`);
+  return path.join(view.repository.gitDir, `muster-${name}`);
 }
-
-export const comingPrefix = 'muster-';
 
 /** Removes the work tree, folder and all, and what processes have left that died making or removing it. */
 export async function removeWorkTree(tree: WorkTree): Promise<void> {

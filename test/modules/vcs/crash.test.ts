@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { useBuiltServer } from '../../support/built-server.js';
@@ -27,10 +36,6 @@ describe('kill -9 at each step', () => {
     for (let step = 1; ; step += 1) {
       const task = another();
       const { signal } = await startChild({ dataDir, method: 'prepare', input: task, dieAt: step }).outcome;
-      const left = readdirSync(path.join(root, '.git'), { recursive: true, encoding: 'utf8' }).some((name) =>
-        name.includes(task.taskId),
-      );
-      if (left) expect(await vcs.tasks(task.repo)).toContain(task.taskId);
       const { worktreePath, baseCommit, headCommit } = await vcs.prepare({ ...task, fresh: true });
       expect(headCommit).toBe(baseCommit);
       expect(git(worktreePath, 'status', '--porcelain=v2', '--branch')).toBe(
@@ -91,7 +96,8 @@ describe('kill -9 at each step', () => {
         break;
       }
     }
-    expect(await vcs.tasks(work.task.repo)).toEqual([]);
+    expect(git(root, 'for-each-ref', 'refs/heads/task')).toBe('');
+    expect(readdirSync(path.dirname(work.folder))).toEqual([]);
     expect(git(root, 'worktree', 'list', '--porcelain').match(/^worktree /gm)).toHaveLength(1);
     expect(leftovers(work)).toEqual([]);
     expect(usersView(root)).toBe(before);
@@ -117,6 +123,26 @@ describe('a lock', () => {
       await commit(baseCommit);
       expect(existsSync(lock)).toBe(false);
     }
+  });
+
+  test('that a git has left on the branch long ago is taken away, at each step', async () => {
+    const { start, commit, vcs, root, task, branch, folder } = setUpWork(repos);
+    const leave = (...names: readonly string[]): void => {
+      for (const name of names) {
+        const lock = path.join(root, '.git', `${name}.lock`);
+        mkdirSync(path.dirname(lock), { recursive: true });
+        writeFileSync(lock, '');
+        utimesSync(lock, new Date(0), new Date(0));
+      }
+    };
+    leave(`refs/heads/${branch}`);
+    const { baseCommit } = await start();
+    writeFiles(folder, { new: 'x' });
+    leave(`refs/heads/${branch}`, `worktrees/${task.taskId}/HEAD`);
+    const headCommit = await commit(baseCommit);
+    expect(headCommit).not.toBe(baseCommit);
+    leave(`refs/heads/${branch}`, `refs/muster/archive/${task.taskId}`);
+    expect(await vcs.archive(task)).toEqual({ headCommit });
   });
 
   test('that somebody holds is waited for', async () => {
