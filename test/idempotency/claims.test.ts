@@ -277,11 +277,10 @@ describe('what is remembered', () => {
     const key = randomUUID();
     await first.answer(first.does(secret), { key });
     await database.query('TRUNCATE done');
-    const [row] = await database.query<{ row: string; raw: string }>(
-      `SELECT k::text AS row, convert_from(decode(replace(encode(answer, 'hex'), '00', '20'), 'hex'), 'LATIN1') AS raw
-       FROM idempotency_keys k`,
+    const [row] = await database.query<{ row: string; answer: Buffer }>(
+      'SELECT k::text AS row, answer FROM idempotency_keys k',
     );
-    for (const text of [row?.row, row?.raw]) {
+    for (const text of [row?.row, row?.answer.toString('latin1')]) {
       expect(text).not.toContain(secret);
       expect(text).not.toContain(key);
     }
