@@ -1249,7 +1249,8 @@ export const TaskService: GenService<{
   },
   /**
    * Takes the ready task that goes first, as GetNextReadyTask tells it, and starts it. However many ask at the same time, each
-   * gets another one. Null when none is ready. Not for agents whose capability is for one task.
+   * gets another one. Null when none is ready. A task that cannot be started as things are is passed over; `conflict` when
+   * there is no other. Not for agents whose capability is for one task.
    *
    * @generated from rpc muster.v1.TaskService.ClaimNextTask
    */

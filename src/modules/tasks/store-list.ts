@@ -99,7 +99,7 @@ export async function countStates(on: Queries, id: string): Promise<ReadonlyMap<
 
 const next = (name: string, column: string): Statement => ({
   name: `tasks_next_${name}`,
-  text: `SELECT t.id FROM tasks t WHERE t.${column} = $1 AND t.state = 'ready'
+  text: `SELECT t.id FROM tasks t WHERE t.${column} = $1 AND t.state = 'ready' AND t.id <> ALL ($2)
     ORDER BY t.priority, t.depth DESC, t.n LIMIT 1`,
 });
 const nexts = { repo: next('repo', 'repo_id'), milestone: next('milestone', 'milestone_id') };
@@ -111,11 +111,13 @@ export interface WorkScope {
   readonly milestoneId: string | undefined;
 }
 
-/** The id of the ready task that goes first. */
-export async function findNextReady(on: Queries, scope: WorkScope): Promise<string | undefined> {
-  const rows =
-    scope.milestoneId !== undefined
-      ? await on.query<{ id: string }>(nexts.milestone, [scope.milestoneId])
-      : await on.query<{ id: string }>(nexts.repo, [scope.repoId]);
-  return rows[0]?.id;
+/** The id of the ready task that goes first, but for some. */
+export async function findNextReady(
+  on: Queries,
+  { repoId, milestoneId }: WorkScope,
+  except: readonly string[] = [],
+): Promise<string | undefined> {
+  const statement = milestoneId !== undefined ? nexts.milestone : nexts.repo;
+  const [row] = await on.query<{ id: string }>(statement, [milestoneId ?? repoId, except]);
+  return row?.id;
 }

@@ -39,12 +39,12 @@ import {
   checkMessage,
   checkPerson,
   checkTaskId,
+  lostBase,
   noCommitYet,
   nothingToSubmit,
   type Prepared,
   type Submitted,
   type TaskRef,
-  type TaskRepo,
   unknownBase,
   writtenPlaces,
 } from './vcs.js';
@@ -57,6 +57,8 @@ export interface VcsDeps {
 export interface PrepareInput extends TaskRef {
   /** A commit, a branch or a tag; default: the head of the repository's default branch. */
   readonly base?: string | undefined;
+  /** The commit at which the base was last known to be: where the task begins when that is gone. */
+  readonly lastSeen?: string | undefined;
   /**
    * Nobody has been told of a work tree of this task yet. Then what an attempt has left that died is done away with when it began
    * elsewhere; its commits, if any, stay reachable. For a caller who alone may start the task.
@@ -113,7 +115,7 @@ export interface Vcs {
   foresee(task: TaskRef): TaskRef;
   /**
    * Makes branch and work tree, or what is missing of them. `invalid_request` naming `base` when there is no such commit, `conflict`
-   * when the repository has none yet, when it cannot be used any more, or when the branch has begun elsewhere.
+   * when the repository has none yet or lacks `lastSeen` as well, when it cannot be used any more, or when the branch has begun elsewhere.
    */
   prepare(input: PrepareInput): Promise<Prepared>;
   /**
@@ -208,7 +210,7 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
     async prepare(input) {
       const tree = await open(input);
       const [baseCommit, known] = await Promise.all([
-        baseOf(tree, input.repo, input.base),
+        baseOf(tree, input),
         readRef(tree.view.repository.gitDir, tree.branch),
       ]);
       const made = known === undefined ? await makeBoth(tree, baseCommit, input.signal) : known;
@@ -262,7 +264,7 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
 }
 
 /** Which commit a task begins at. */
-async function baseOf({ view }: WorkTree, repo: TaskRepo, asked: string | undefined): Promise<string> {
+async function baseOf({ view }: WorkTree, { repo, taskId, base: asked, lastSeen }: PrepareInput): Promise<string> {
   if (asked === undefined) {
     const head = await defaultHead(view, repo);
     if (head === undefined) throw noCommitYet(repo);
@@ -271,6 +273,9 @@ async function baseOf({ view }: WorkTree, repo: TaskRepo, asked: string | undefi
   checkBase(asked);
   const branch = isObjectId(asked) ? undefined : await readRef(view.repository.gitDir, `refs/heads/${asked}`);
   const commit = branch ?? (await resolveCommit(view, asked));
-  if (commit === undefined) throw unknownBase(asked);
-  return commit;
+  if (commit !== undefined) return commit;
+  if (lastSeen === undefined) throw unknownBase(asked);
+  const last = await resolveCommit(view, lastSeen);
+  if (last === undefined) throw lostBase(taskId, lastSeen);
+  return last;
 }

@@ -80,6 +80,12 @@ export function unknownBase(base: string): AppError {
   return invalidField('base', `there is no branch, tag or commit '${base.slice(0, 200)}' in the repository`);
 }
 
+/** Nobody has asked for what the repository has lost. */
+export function lostBase(taskId: string, commit: string): AppError {
+  const message = `The repository no longer has the commit ${commit}, at which ${taskId} is to begin.`;
+  return new AppError('conflict', message, { details: { base_commit: commit } });
+}
+
 /** Nothing can begin where there is no commit. */
 export function noCommitYet({ path, defaultBranch }: TaskRepo): AppError {
   return new AppError(

@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
+import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { git, useGitRepos, writeFiles } from '../../support/git-repos.js';
 import { refusal } from '../../support/jobs-client.js';
@@ -12,6 +13,7 @@ import {
   type TasksClient,
 } from '../../support/tasks-client.js';
 import { startTestApps } from '../../support/two-apps.js';
+import { until } from '../../support/until.js';
 import { allTasks, expectReduced } from './support/task-ledger.js';
 
 const repos = useGitRepos();
@@ -103,6 +105,28 @@ describe('a task', () => {
     await tasks.setStatus(other.id, 'Pending');
     expect(await refusal(tasks.start(other.id, { base: child.id }))).toMatchObject({ error: 'conflict' });
     expect((await tasks.start(other.id)).status).toBe('InProgress');
+  });
+
+  test('begins where its parent was last, when people have done away with the branch of that', async () => {
+    const { root, add, worktreeOf } = await setUp();
+    const top = await add({ kind: 'Milestone' });
+    await tasks.start(top.id);
+    const removeBranch = async (): Promise<void> => {
+      git(root, 'worktree', 'remove', '--force', await worktreeOf(top.id));
+      git(root, 'branch', '-D', `task/${top.id}`);
+    };
+    await removeBranch();
+    const early = await add({ parent_id: top.id });
+    await tasks.start(early.id);
+    expect(git(root, 'rev-parse', `task/${early.id}`)).toBe(git(root, 'rev-parse', 'main'));
+    await tasks.setStatus(top.id, 'Pending');
+    await tasks.start(top.id);
+    writeFiles(await worktreeOf(top.id), { 'top.txt': 'x' });
+    await tasks.submit(top.id, { message: 'Top' });
+    await removeBranch();
+    const late = await add({ parent_id: top.id });
+    await tasks.start(late.id);
+    expect(git(root, 'log', '-1', '--format=%s', `task/${late.id}`)).toBe('Top');
   });
 
   test('is not started twice, nor while it waits; nor submitted before it was started', async () => {
@@ -216,6 +240,43 @@ describe('claim-next', () => {
     const order: (string | undefined)[] = [];
     for (let n = 0; n < 4; n++) order.push((await tasks.claimNext({ repo_id }))?.task.id);
     expect(order).toEqual([urgent.id, normal.id, low.id, undefined]);
+  });
+
+  test('nobody is kept from the others by a task that cannot be started', async () => {
+    const { root, repo_id, add, worktreeOf } = await setUp();
+    const astray = await add({ priority: 0 });
+    await tasks.start(astray.id);
+    // What it began with is no longer in it.
+    git(await worktreeOf(astray.id), 'checkout', '--quiet', '--orphan', 'anew');
+    git(root, 'branch', '-D', `task/${astray.id}`);
+    git(await worktreeOf(astray.id), 'commit', '--quiet', '--message', 'Anew');
+    git(await worktreeOf(astray.id), 'branch', '--move', `task/${astray.id}`);
+    await tasks.setStatus(astray.id, 'Pending');
+    const next = await add();
+    expect((await tasks.nextReady(`?repo_id=${repo_id}`))?.task.id).toBe(astray.id);
+    expect((await tasks.claimNext({ repo_id }))?.task.id).toBe(next.id);
+    // It is said once there is nothing else.
+    const refused = { error: 'conflict', details: { branch: `task/${astray.id}` } };
+    expect(await refusal(tasks.claimNext({ repo_id }))).toMatchObject(refused);
+    expect((await tasks.get(astray.id)).task.status).toBe('Pending');
+    git(root, 'update-ref', `refs/heads/task/${astray.id}`, 'main');
+    expect((await tasks.claimNext({ repo_id }))?.task.id).toBe(astray.id);
+    expect(await tasks.claimNext({ repo_id })).toBeNull();
+  });
+
+  test('a task that is cancelled meanwhile is not what is answered, but the next one', async () => {
+    const { root, repo_id, add } = await setUp();
+    const [first, second] = [await add({ priority: 0 }), await add()];
+    const lock = path.join(root, '.git/refs/heads/task', `${first.id}.lock`);
+    writeFiles(path.dirname(lock), { [path.basename(lock)]: '' });
+    const claiming = tasks.claimNext({ repo_id });
+    await until(
+      'it is being started',
+      async () => (await tasks.nextReady(`?repo_id=${repo_id}`))?.task.id === second.id,
+    );
+    await tasks.cancel(first.id);
+    rmSync(lock);
+    expect((await claiming)?.task.id).toBe(second.id);
   });
 
   test('a repository without a commit gives its task back', async () => {

@@ -63,6 +63,17 @@ describe('a task is begun', () => {
     expect(usersView(root)).toBe(before);
   });
 
+  test('where its base was last, or not at all', async () => {
+    const { vcs, task, root, another } = setUpWork(repos);
+    const lastSeen = git(root, 'rev-parse', 'main');
+    expect(await vcs.prepare({ ...task, base: 'gone', lastSeen })).toMatchObject({ baseCommit: lastSeen });
+    const lost = '0123456789abcdef0123456789abcdef01234567';
+    await expect(vcs.prepare({ ...another(), base: 'gone', lastSeen: lost })).rejects.toMatchObject({
+      kind: 'conflict',
+      details: { base_commit: lost },
+    });
+  });
+
   test('not where there is no commit yet', async () => {
     const { start, root } = setUpWork(repos, { files: {} });
     await expect(start()).rejects.toMatchObject({ kind: 'conflict', details: { path: root, default_branch: 'main' } });
