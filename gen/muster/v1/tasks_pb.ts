@@ -1237,8 +1237,9 @@ export const TaskService: GenService<{
   },
   /**
    * Commits all that is in the work tree of a task in progress, opens a review of it, and has its gates run. `nothing_to_submit` when the
-   * branch is still where it began; `conflict` when the repository's `.muster/gates.toml` cannot be understood. When git fails, the task
-   * stays InProgress.
+   * branch is still where it began; `conflict` when the repository's `.muster/gates.toml` cannot be understood, and when files would
+   * be committed without the filter of LFS, git-crypt or transcrypt that they are under: stage them in the work tree first. When git fails,
+   * the task stays InProgress.
    *
    * @generated from rpc muster.v1.TaskService.SubmitTask
    */

@@ -163,7 +163,7 @@ async function beginOf(tx: Tx, { parentId, grandId }: Node, asked: string | unde
     const row = rows.get(id);
     if (row === undefined || row.base_commit === null) continue;
     const lastSeen = row.head_commit ?? row.base_commit;
-    return row.archived_at !== null ? { base: lastSeen } : { base: row.ref_name, lastSeen };
+    return { base: row.archived_at === null ? row.ref_name : lastSeen, lastSeen };
   }
   return {};
 }

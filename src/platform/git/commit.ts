@@ -3,6 +3,7 @@ import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { type Changes, findChanges, stage, type Staging } from './changes.js';
 import { isMissing, sayNoRoom } from '../files/file-errors.js';
+import { requireUnfiltered } from './filtered.js';
 import { forkIndex } from './index-file.js';
 import { lockIndex } from './index-lock.js';
 import { letGo, passingName } from '../files/leftovers.js';
@@ -43,7 +44,8 @@ export interface Commit {
  *
  * Can be repeated after a death at any point: either nothing is committed yet, or there is nothing left to commit.
  *
- * @throws AppError `conflict` when another branch is checked out, or a folder in it is a repository of its own.
+ * @throws AppError `conflict` when another branch is checked out, a folder in it is a repository of its own, or a file in it must not be committed
+ *   without a filter.
  */
 export async function commitAll(tree: WorkTree, input: CommitInput): Promise<Commit> {
   const index = path.join(gitDirOf(tree), 'index');
@@ -103,6 +105,7 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
     const sweeping = allEnded(sweepLeftovers(place), removeStaleLocks(...locked));
     const [, changes] = await allEnded(requireBranch(tree, gitDir), looking, sweeping);
     requireNoneNested(changes);
+    await requireUnfiltered(staging, changes.changed);
     await stage(staging, changes);
     const isDifferent = await differs(staging, changes);
     await ready;

@@ -9,7 +9,7 @@ const shortBytes = 4096;
 const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /** What is in a file; undefined when there is none of that name, or what has the name is no plain file. */
-export async function readPlainFile(file: string): Promise<Buffer | undefined> {
+export async function readPlainFile(file: string | Buffer): Promise<Buffer | undefined> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(file, flags);
@@ -25,12 +25,12 @@ export async function readPlainFile(file: string): Promise<Buffer | undefined> {
 }
 
 /** A short file in one go: to ask for its size, its content and its end one after the other takes three times as long. */
-async function readWhole(handle: FileHandle, file: string): Promise<Buffer | undefined> {
+async function readWhole(handle: FileHandle, file: string | Buffer): Promise<Buffer | undefined> {
   const short = Buffer.allocUnsafe(shortBytes);
   const [info, read] = await Promise.allSettled([handle.stat(), handle.read(short, 0, shortBytes, 0)]);
   if (info.status === 'rejected') throw info.reason;
   if (!info.value.isFile()) return undefined;
-  if (info.value.size > maxBytes) throw new Error(`${file} is too large`);
+  if (info.value.size > maxBytes) throw new Error(`${file.toString()} is too large`);
   if (read.status === 'rejected') throw read.reason;
   if (read.value.bytesRead < shortBytes) return short.subarray(0, read.value.bytesRead);
   return handle.readFile();

@@ -304,6 +304,44 @@ describe('work is committed', () => {
     expect(git(root, 'show', `${branch}:file`)).toBe('change');
   });
 
+  test.each([
+    ['lfs', '.'],
+    ['git-crypt', 'a'],
+    ['crypt', 'a/ü'],
+  ])('what belongs through the filter %s, named in %s, only once the agent has had it filtered', async (filter, at) => {
+    const { start, commit, root, folder, branch } = setUpWork(repos, {
+      files: { [`${at}/.gitattributes`]: `*.bin filter=${filter}\n`, 'a/ü/é.bin': 'old' },
+    });
+    const { baseCommit } = await start();
+    git(root, 'config', `filter.${filter}.clean`, 'tr a-z n-za-m');
+    writeFiles(folder, { 'a/ü/é.bin': 'changed', 'a/ü/new.bin': 'secret', 'a/plain': 'plain' });
+    const before = readFileSync(path.join(root, '.git/worktrees', path.basename(folder), 'index'));
+    await expect(commit(baseCommit)).rejects.toMatchObject({
+      kind: 'conflict',
+      details: { filter, filtered: ['a/ü/é.bin', 'a/ü/new.bin'] },
+    });
+    expect(git(root, 'rev-parse', branch)).toBe(baseCommit);
+    expect(readFileSync(path.join(root, '.git/worktrees', path.basename(folder), 'index'))).toEqual(before);
+    // Git takes what was staged within the second in which it was written for changed, since it may have been written again.
+    for (const name of ['a/ü/é.bin', 'a/ü/new.bin']) utimesSync(path.join(folder, name), 1000, 1000);
+    git(folder, 'add', 'a/ü');
+    await commit(baseCommit);
+    const textOf = (name: string): string => git(root, 'show', `${branch}:${name}`);
+    expect(['a/ü/é.bin', 'a/ü/new.bin', 'a/plain'].map(textOf)).toEqual(['punatrq', 'frperg', 'plain']);
+    expect(git(folder, 'status', '--porcelain')).toBe('');
+  });
+
+  test('what another filter is for, as it is', async () => {
+    const { start, commit, root, folder, branch } = setUpWork(repos, {
+      files: { '.gitattributes': '* filter=tidy -diff\n' },
+    });
+    const { baseCommit } = await start();
+    git(root, 'config', 'filter.tidy.clean', 'tr a-z n-za-m');
+    writeFiles(folder, { new: 'as it is' });
+    await commit(baseCommit);
+    expect(git(root, 'show', `${branch}:new`)).toBe('as it is');
+  });
+
   test('with a merge that the agent has not concluded', async () => {
     const { start, commit, root, folder } = setUpWork(repos, { files: { a: '1\n' } });
     const { baseCommit } = await start();
