@@ -1,3 +1,4 @@
+import { type Filtered, findAsStaged, findFiltered } from './filtered.js';
 import type { View } from './view.js';
 
 /** What differs in a work tree: from its branch to its index, and from its index to its files. */
@@ -15,6 +16,10 @@ export interface Changes {
   readonly both: boolean;
   /** Whether a merge has left a file in more than one version. */
   readonly unmerged: boolean;
+  /** Of `changed`, what is under a filter. */
+  readonly filtered: readonly Filtered[];
+  /** Whether files under a filter were left out, since they are as they were staged. */
+  readonly asStaged: boolean;
   /** Folders that are repositories of their own, and that git does not know as submodules. */
   readonly nested: readonly string[];
 }
@@ -32,7 +37,8 @@ export interface Staging {
 const maxBytes = 256 * 1024 * 1024;
 
 /** Looks what has changed. Submodules are asked for their HEAD alone: git would else run in them by their own configuration. */
-export async function findChanges({ view, ...on }: Staging): Promise<Changes> {
+export async function findChanges(staging: Staging): Promise<Changes> {
+  const { view, ...on } = staging;
   const { stdout } = await view.run({
     args: [
       ...['status', '--porcelain=v2', '--branch', '-z', '--untracked-files=all'],
@@ -41,18 +47,37 @@ export async function findChanges({ view, ...on }: Staging): Promise<Changes> {
     maxOutputBytes: maxBytes,
     ...on,
   });
-  return changesOf(stdout.toString('latin1'));
+  const { tracked, ...found } = changesOf(stdout.toString('latin1'));
+  const filtered = await findFiltered(staging, found.changed);
+  if (filtered.length === 0) return { ...found, filtered, asStaged: false };
+  const same = await findAsStaged(
+    staging,
+    filtered.map(({ name }) => name).filter((name) => tracked.has(name)),
+  );
+  return {
+    ...found,
+    changed: found.changed.filter((name) => !same.has(name)),
+    names: found.names.filter((name) => !same.has(name) || tracked.get(name) === 'staged'),
+    filtered: filtered.filter(({ name }) => !same.has(name)),
+    asStaged: same.size > 0,
+  };
+}
+
+interface Found extends Omit<Changes, 'filtered' | 'asStaged'> {
+  /** Of `changed`, what is in the index, and whether that differs from the branch. */
+  readonly tracked: ReadonlyMap<string, 'staged' | 'as the branch has it'>;
 }
 
 /**
  * Each record is `1 XY ... path`, `u XY ... path` or `? path`: X says whether the index differs from the branch, Y whether the file
  * differs from the index. Before them comes `# branch.oid` with the commit.
  */
-function changesOf(text: string): Changes {
+function changesOf(text: string): Found {
   const changed: string[] = [];
   const deleted: string[] = [];
   const nested: string[] = [];
   const names = new Set<string>();
+  const tracked = new Map<string, 'staged' | 'as the branch has it'>();
   let head: string | undefined;
   let staged = false;
   let both = false;
@@ -73,7 +98,11 @@ function changesOf(text: string): Changes {
       const name = fieldsAfter(record, 8);
       names.add(name);
       if (x !== '.') staged = true;
-      if (y !== '.') (y === 'D' ? deleted : changed).push(name);
+      if (y === 'D') deleted.push(name);
+      else if (y !== '.') {
+        changed.push(name);
+        tracked.set(name, x === '.' ? 'as the branch has it' : 'staged');
+      }
       if (x !== '.' && y !== '.') both = true;
     } else if (kind === '#') {
       head ??= /^# branch\.oid ([0-9a-f]+)$/.exec(record)?.[1];
@@ -88,6 +117,7 @@ function changesOf(text: string): Changes {
     staged,
     both: both || (staged && changed.length > 0),
     unmerged,
+    tracked,
     nested,
   };
 }

@@ -3,8 +3,7 @@ import path from 'node:path';
 import { AppError } from '../../errors.js';
 import { type Changes, findChanges, stage, type Staging } from './changes.js';
 import { isMissing, sayNoRoom } from '../files/file-errors.js';
-import { requireUnfiltered } from './filtered.js';
-import { forkIndex } from './index-file.js';
+import { changeAged, forkIndex, indexOfOurs, withAgedCopy } from './index-file.js';
 import { lockIndex } from './index-lock.js';
 import { letGo, passingName } from '../files/leftovers.js';
 import { readPlainFile } from './plain-file.js';
@@ -93,7 +92,7 @@ const maxTries = 5;
 
 async function commitLocked(tree: WorkTree, index: string, input: CommitInput): Promise<Made> {
   const gitDir = gitDirOf(tree);
-  const place = path.join(gitDir, 'muster-index');
+  const place = path.join(gitDir, indexOfOurs);
   const indexFile = passingName(place, 'to');
   const staging: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal: input.signal };
   try {
@@ -105,11 +104,15 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
     const sweeping = allEnded(sweepLeftovers(place), removeStaleLocks(...locked));
     const [, changes] = await allEnded(requireBranch(tree, gitDir), looking, sweeping);
     requireNoneNested(changes);
-    await requireUnfiltered(staging, changes.changed);
-    await stage(staging, changes);
+    requireFiltered(changes);
+    const { asStaged } = changes;
+    if (asStaged) await changeAged(indexFile, (copy) => stage({ ...staging, indexFile: copy }, changes));
+    else await stage(staging, changes);
     const isDifferent = await differs(staging, changes);
     await ready;
-    if (isDifferent) await runCommit(staging, input);
+    if (isDifferent && asStaged)
+      await withAgedCopy(indexFile, (copy) => runCommit({ ...staging, indexFile: copy }, input));
+    else if (isDifferent) await runCommit(staging, input);
     const head = await branchHead(tree);
     if (head === undefined) throw new Error(`${tree.branch} is gone`);
     return { head, put: putInPlace(indexFile, index) };
@@ -192,6 +195,25 @@ function requireNoneNested({ nested }: Changes): void {
     'conflict',
     `${names[0]} is a repository of its own, whose files cannot be committed here; remove its .git, or have it ignored.`,
     { details: { nested: names.slice(0, 20) } },
+  );
+}
+
+/**
+ * Filters without which a file must not be committed: its text would be no longer secret (git-crypt, and `crypt` of transcrypt), or it would be in
+ * the repository for good, whatever its size (Git LFS). Without any other one a commit is as good as where that is not installed.
+ */
+const needed: ReadonlySet<string> = new Set(['lfs', 'git-crypt', 'crypt']);
+
+function requireFiltered(changes: Changes): void {
+  const filtered = changes.filtered.filter(({ filter }) => needed.has(filter));
+  const [first] = filtered;
+  if (first === undefined) return;
+  const paths = filtered.map(({ name }) => Buffer.from(name, 'latin1').toString());
+  const [more, them] = paths.length === 1 ? ['', 'it'] : [` and ${paths.length - 1} more`, 'them'];
+  throw new AppError(
+    'conflict',
+    `${paths[0]}${more} would be committed without the filter '${first.filter}', which Muster does not run; stage ${them} in the work tree (git add), and submit again.`,
+    { details: { filter: first.filter, filtered: paths.slice(0, 20) } },
   );
 }
 

@@ -322,13 +322,66 @@ describe('work is committed', () => {
     });
     expect(git(root, 'rev-parse', branch)).toBe(baseCommit);
     expect(readFileSync(path.join(root, '.git/worktrees', path.basename(folder), 'index'))).toEqual(before);
-    // Git takes what was staged within the second in which it was written for changed, since it may have been written again.
-    for (const name of ['a/ü/é.bin', 'a/ü/new.bin']) utimesSync(path.join(folder, name), 1000, 1000);
     git(folder, 'add', 'a/ü');
     await commit(baseCommit);
     const textOf = (name: string): string => git(root, 'show', `${branch}:${name}`);
     expect(['a/ü/é.bin', 'a/ü/new.bin', 'a/plain'].map(textOf)).toEqual(['punatrq', 'frperg', 'plain']);
     expect(git(folder, 'status', '--porcelain')).toBe('');
+  });
+
+  describe('with a file that was staged in the second in which it was written,', () => {
+    const second = Math.floor(Date.now() / 1000) + 1000;
+
+    async function setUpStaged() {
+      const work = setUpWork(repos, { files: { '.gitattributes': '*.bin filter=lfs\n', 'old.bin': 'old' } });
+      const { task, root, folder, branch, start } = work;
+      const { baseCommit } = await start();
+      git(root, 'config', 'filter.lfs.clean', 'tr a-z n-za-m');
+      const age = (file: string, ms: number): void => utimesSync(file, second, second + ms / 1000);
+      for (const name of ['old.bin', 'new.bin']) {
+        writeFiles(folder, { [name]: 'secret' });
+        age(path.join(folder, name), 100);
+      }
+      git(folder, 'add', 'old.bin', 'new.bin');
+      const ageIndex = (ms: number): void => age(path.join(root, '.git/worktrees', task.taskId, 'index'), ms);
+      const textOf = (name: string): string => git(root, 'show', `${branch}:${name}`);
+      return { ...work, baseCommit, ageIndex, textOf };
+    }
+
+    test('that as it was staged, once and again', async () => {
+      const { vcs, task, commit, folder, baseCommit, ageIndex, textOf } = await setUpStaged();
+      ageIndex(200);
+      writeFiles(folder, { plain: '1' });
+      const first = await commit(baseCommit);
+      expect(['old.bin', 'new.bin', 'plain'].map(textOf)).toEqual(['frperg', 'frperg', '1']);
+      ageIndex(200);
+      const tree = git(folder, 'rev-parse', `${first}^{tree}`);
+      expect(await vcs.compare({ ...task, headCommit: first, headTree: tree })).toMatchObject({ changed: [] });
+      writeFiles(folder, { plain: 'two' });
+      ageIndex(200);
+      await commit(baseCommit);
+      expect(['old.bin', 'new.bin', 'plain'].map(textOf)).toEqual(['frperg', 'frperg', 'two']);
+    });
+
+    test('nothing when it is all as the branch has it', async () => {
+      const { commit, folder, root, task, baseCommit, ageIndex } = await setUpStaged();
+      git(folder, 'commit', '--quiet', '--message', 'By the agent');
+      ageIndex(200);
+      const index = path.join(root, '.git/worktrees', task.taskId, 'index');
+      expect(await commit(baseCommit)).toBe(git(folder, 'rev-parse', 'HEAD'));
+      expect(git(folder, 'log', '-1', '--format=%s')).toBe('By the agent');
+      expect(statSync(index).mtimeMs).toBeLessThanOrEqual(second * 1000 + 200);
+    });
+
+    test('not when it was written again, or never staged', async () => {
+      const { commit, folder, baseCommit, ageIndex } = await setUpStaged();
+      ageIndex(50);
+      await expect(commit(baseCommit)).rejects.toMatchObject({ details: { filtered: ['new.bin', 'old.bin'] } });
+      ageIndex(200);
+      writeFiles(folder, { 'new.bin': 'longer than before', 'other.bin': 'never staged' });
+      for (const name of ['new.bin', 'other.bin']) utimesSync(path.join(folder, name), second, second + 0.1);
+      await expect(commit(baseCommit)).rejects.toMatchObject({ details: { filtered: ['new.bin', 'other.bin'] } });
+    });
   });
 
   test('what another filter is for, as it is', async () => {
