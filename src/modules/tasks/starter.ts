@@ -44,7 +44,7 @@ export interface Starter {
 /** A task that is to be started, and where. */
 type Reserved = Held & Begin;
 
-type Begin = Pick<PrepareInput, 'base' | 'lastSeen'>;
+type Begin = Pick<PrepareInput, 'base' | 'lastSeen' | 'lastHead'>;
 
 export function createStarter({ db, clock, log, vcs }: StarterDeps, steps: Steps): Starter {
   async function reserve(tx: Tx, seen: Seen, base: string | undefined): Promise<Reserved> {
@@ -57,7 +57,9 @@ export function createStarter({ db, clock, log, vcs }: StarterDeps, steps: Steps
     if (known !== undefined && base !== undefined) throw baseStays(id, known);
     const [held, begin] = await Promise.all([
       steps.take(tx, seen, 'preparing'),
-      known === undefined ? beginOf(tx, node, base) : { base: known, lastSeen: known },
+      known === undefined
+        ? beginOf(tx, node, base)
+        : { base: known, lastSeen: known, lastHead: row?.head_commit ?? known },
       setStarting(tx, id, true),
     ]);
     return { ...held, ...begin };
@@ -67,7 +69,15 @@ export function createStarter({ db, clock, log, vcs }: StarterDeps, steps: Steps
     const isNew = held.row === undefined;
     const { changes, result } = await steps.carryOut(
       held,
-      (signal) => vcs.prepare({ ...held.foreseen, base: held.base, lastSeen: held.lastSeen, fresh: isNew, signal }),
+      (signal) =>
+        vcs.prepare({
+          ...held.foreseen,
+          base: held.base,
+          lastSeen: held.lastSeen,
+          lastHead: held.lastHead,
+          fresh: isNew,
+          signal,
+        }),
       (tx, made) => settle(tx, held, made, origin, answer),
     );
     steps.tell(changes, origin);

@@ -61,13 +61,16 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
   const holds = createHolds({ db, clock, log, pollMs, heal });
 
   /** Takes back what was begun, as far as it is still in these hands. */
-  async function undo({ node, ref, hold }: Pick<Held, 'ref' | 'hold'> & { readonly node: Owned }): Promise<void> {
+  async function undo(
+    { node, ref, hold }: Pick<Held, 'ref' | 'hold'> & { readonly node: Owned },
+    isUntouched = false,
+  ): Promise<void> {
     const row = (await findVcsRows(db, [node.id])).get(node.id);
     // When others have done that already, git may have gone on behind their back.
     const isOurs = row === undefined ? await holdRest(node, hold) : row.holder === hold.holder;
     if (!isOurs) return;
     const isUnmade = row === undefined || row.state === 'removing' || row.base_commit === null;
-    if (isUnmade) await vcs.archive(ref);
+    if (isUnmade && !isUntouched) await vcs.archive(ref);
     await db.transaction(async (tx) => {
       await lockGraphs(tx, [node.repoId]);
       if (isUnmade) await settleGone(tx, hold);
@@ -116,8 +119,12 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
           const made = await git(signal);
           return await db.transaction((tx) => settle(tx, made));
         } catch (error) {
-          // What cannot be undone now is healed when the hold is over.
-          await undo(held).catch((cause: unknown) =>
+          // What cannot be undone now is healed when the hold is over. A repository that could not even be opened is as it was.
+          const isUntouched = await held.foreseen.tree?.then(
+            () => false,
+            () => true,
+          );
+          await undo(held, isUntouched).catch((cause: unknown) =>
             log.warn('work_not_undone', { task_id: held.node.id, error: cause }),
           );
           throw error;

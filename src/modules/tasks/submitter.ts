@@ -104,9 +104,17 @@ export function createSubmitter({ db, clock, newId, vcs, gates, committer }: Sub
   return {
     async submit(input, origin, keep) {
       const held = await db.transaction((tx) => begin(tx, input), mayBeForgotten);
-      const { baseCommit } = held.started;
+      const { baseCommit, headCommit: lastHead } = held.started;
       const { message, ref, foreseen } = held;
-      const work = { ...foreseen, baseCommit, message, author: committer, committer, allowEmpty: input.allowEmpty };
+      const work = {
+        ...foreseen,
+        baseCommit,
+        lastHead,
+        message,
+        author: committer,
+        committer,
+        allowEmpty: input.allowEmpty,
+      };
       const { changes, task } = await steps.carryOut(
         held,
         async (signal) => {

@@ -1,6 +1,15 @@
 import path from 'node:path';
 import { AppError } from '../../errors.js';
-import { GitFailure, keepRef, readLooseTree, readRef, removeStaleLocks, type View } from '../../platform/git/index.js';
+import {
+  gitDirOf,
+  GitFailure,
+  keepRef,
+  readLooseTree,
+  readRef,
+  removeStaleLocks,
+  type View,
+  type WorkTree,
+} from '../../platform/git/index.js';
 import { archiveRef, branchRef, submittedRef, type TaskRepo } from './vcs.js';
 
 /** References of tasks. They move by comparison and exchange only. */
@@ -76,6 +85,13 @@ const maxTries = 5;
 /** Keeps a commit from being collected as garbage, wherever its branch goes. */
 export function keepSubmitted(view: View, commit: string): Promise<void> {
   return keepRef(view.repository.gitDir, submittedRef(commit), commit);
+}
+
+/** Keeps what somebody has committed in a work tree while no branch was checked out there, as in a rebase that has not ended. */
+export async function keepDetached(tree: WorkTree): Promise<void> {
+  const head = await readRef(gitDirOf(tree), 'HEAD');
+  const commit = head === undefined ? undefined : await resolveCommit(tree.view, head);
+  if (commit !== undefined) await keepSubmitted(tree.view, commit);
 }
 
 export async function treeOf(view: View, commit: string): Promise<string> {

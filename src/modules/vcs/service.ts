@@ -1,6 +1,10 @@
+import { lstat } from 'node:fs/promises';
 import { AppError } from '../../errors.js';
+import { ignoreMissing, sayFileError } from '../../platform/files/file-errors.js';
 import {
+  type Commit,
   commitAll,
+  type CommitInput,
   createViews,
   type Diff,
   diffCommits,
@@ -18,6 +22,7 @@ import {
   createBranch,
   defaultHead,
   isAncestor,
+  keepDetached,
   keepSubmitted,
   resolveCommit,
   retireBranch,
@@ -39,6 +44,7 @@ import {
   checkMessage,
   checkPerson,
   checkTaskId,
+  isBroken,
   lostBase,
   noCommitYet,
   nothingToSubmit,
@@ -46,6 +52,7 @@ import {
   type Submitted,
   type TaskRef,
   unknownBase,
+  withAdvice,
   writtenPlaces,
 } from './vcs.js';
 
@@ -59,6 +66,8 @@ export interface PrepareInput extends TaskRef {
   readonly base?: string | undefined;
   /** The commit at which the base was last known to be: where the task begins when that is gone. */
   readonly lastSeen?: string | undefined;
+  /** Where the branch was last known to be: where it is made again when it is gone. Default: the base. */
+  readonly lastHead?: string | undefined;
   /**
    * Nobody has been told of a work tree of this task yet. Then what an attempt has left that died is done away with when it began
    * elsewhere; its commits, if any, stay reachable. For a caller who alone may start the task.
@@ -70,6 +79,8 @@ export interface PrepareInput extends TaskRef {
 export interface CommitWorkInput extends TaskRef {
   /** Where the task began. */
   readonly baseCommit: string;
+  /** Where the branch was last known to be: where it is made again when it is gone. Default: the base. */
+  readonly lastHead?: string | undefined;
   readonly message: string;
   readonly author: Person;
   readonly committer: Person;
@@ -120,7 +131,8 @@ export interface Vcs {
   prepare(input: PrepareInput): Promise<Prepared>;
   /**
    * Commits all that is in the work tree, and answers the branch's head. `nothing_to_submit` when that is still the base;
-   * `conflict` when the work tree is gone, is on another branch, or has a repository of its own in it.
+   * `conflict` when the work tree is gone, is on another branch, is in conflict with itself after a merge, or has a repository of its own
+   * in it. Where its files are there, but the branch or what git knows of the work tree is gone, that is made again.
    */
   commit(input: CommitWorkInput): Promise<CommittedWork>;
   diff(input: DiffInput): Promise<Diff>;
@@ -153,7 +165,10 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
   async function open({ repo, taskId, tree }: TaskRef): Promise<WorkTree> {
     if (tree !== undefined) return tree;
     checkTaskId(taskId);
-    const [view, folder] = await Promise.all([views.open(repo.path), home.worktree(repo.id, taskId)]);
+    const opening = Promise.all([views.open(repo.path), home.worktree(repo.id, taskId)]);
+    const [view, folder] = await opening.catch((error: unknown) => {
+      throw sayFileError(error);
+    });
     return { view, name: taskId, path: folder, branch: branchRef(taskId) };
   }
 
@@ -161,6 +176,7 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
     const tree = await open(task);
     // First what cannot be made again: the commits are kept before anything goes.
     const headCommit = await retireBranch(tree.view, task.taskId);
+    await keepDetached(tree);
     await removeWorkTree(tree);
     return { headCommit };
   }
@@ -213,14 +229,15 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
         baseOf(tree, input),
         readRef(tree.view.repository.gitDir, tree.branch),
       ]);
-      const made = known === undefined ? await makeBoth(tree, baseCommit, input.signal) : known;
+      const wanted = known === undefined ? await headFor(tree, input.lastHead, baseCommit) : baseCommit;
+      const made = known === undefined ? await makeBoth(tree, wanted, input.signal) : known;
       const headCommit = await adoptBranch(tree, input, baseCommit, made);
-      if (known !== undefined || made !== baseCommit) await makeWorkTree(tree, { signal: input.signal });
+      if (known !== undefined || made !== wanted) await makeWorkTree(tree, { signal: input.signal });
       return { branch: branchOf(input.taskId), baseCommit, headCommit, worktreePath: tree.path };
     },
-    async commit({ baseCommit, allowEmpty, ready, signal, ...input }) {
+    async commit({ baseCommit, lastHead, allowEmpty, ready, signal, ...input }) {
       const tree = await open(input);
-      const { head: headCommit, released } = await commitAll(tree, {
+      const { head: headCommit, released } = await commitMended(tree, lastHead ?? baseCommit, {
         message: checkMessage(input.message),
         author: checkPerson('author', input.author),
         committer: checkPerson('committer', input.committer),
@@ -239,7 +256,11 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
     },
     async diff({ baseCommit, headCommit, signal, ...task }) {
       const tree = await open(task);
-      if (headCommit === undefined) return diffWorkTree(tree, baseCommit, signal);
+      if (headCommit === undefined) {
+        return diffWorkTree(tree, baseCommit, signal).catch((error: unknown) => {
+          throw withAdvice(sayFileError(error));
+        });
+      }
       return diffCommits(tree.view, baseCommit, headCommit, signal);
     },
     compare: async (input) => compareWork(await open(input), input),
@@ -261,6 +282,35 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
     },
     worktree: ({ repo, taskId }) => home.worktree(repo.id, taskId),
   };
+}
+
+/** Commits; what is missing of branch and work tree, but for the files, is made again when that is why it could not. */
+async function commitMended(tree: WorkTree, lastHead: string, input: CommitInput): Promise<Commit> {
+  try {
+    return await commitAll(tree, input);
+  } catch (error) {
+    if (!isBroken(error) || !(await mend(tree, lastHead, input.signal))) throw withAdvice(sayFileError(error));
+    return commitAll(tree, input);
+  }
+}
+
+/** Answers whether it could: without the files there is nothing to go on from. */
+async function mend(tree: WorkTree, lastHead: string, signal: AbortSignal | undefined): Promise<boolean> {
+  const { view, branch, path: folder } = tree;
+  const files = await lstat(folder).catch(ignoreMissing);
+  if (files?.isDirectory() !== true) return false;
+  if ((await readRef(view.repository.gitDir, branch)) === undefined) {
+    if ((await resolveCommit(view, lastHead)) === undefined) return false;
+    await createBranch(view, branch, lastHead);
+  }
+  await makeWorkTree(tree, { signal });
+  return true;
+}
+
+/** Where a branch is made that has been made before. */
+async function headFor({ view }: WorkTree, lastHead: string | undefined, base: string): Promise<string> {
+  if (lastHead === undefined || lastHead === base) return base;
+  return (await resolveCommit(view, lastHead)) ?? base;
 }
 
 /** Which commit a task begins at. */

@@ -125,3 +125,15 @@ export function checkPerson(field: string, { name, email }: Person): Person {
   }
   return { name, email };
 }
+
+/** Whether the branch, the work tree or what git knows of it is not there. */
+export function isBroken(error: unknown): error is AppError {
+  return error instanceof AppError && (error.details?.['worktree'] ?? error.details?.['gone']) !== undefined;
+}
+
+/** Says what can be done about that. */
+export function withAdvice(error: unknown): unknown {
+  if (!isBroken(error)) return error;
+  const message = `${error.message} Set the task to Pending and start it: what is missing is made again, and the rest left as it is.`;
+  return new AppError(error.kind, message, { details: { ...error.details }, cause: error });
+}

@@ -1,3 +1,4 @@
+import { notPermitted } from '../files/file-errors.js';
 import { type Filtered, findAsStaged, findFiltered } from './filtered.js';
 import type { View } from './view.js';
 
@@ -14,14 +15,20 @@ export interface Changes {
   readonly staged: boolean;
   /** Whether a file differs both ways, which may come to no difference at all. */
   readonly both: boolean;
-  /** Whether a merge has left a file in more than one version. */
-  readonly unmerged: boolean;
+  /** What a merge has left in more than one version. */
+  readonly unmerged: readonly Unmerged[];
   /** Of `changed`, what is under a filter. */
   readonly filtered: readonly Filtered[];
   /** Whether files under a filter were left out, since they are as they were staged. */
   readonly asStaged: boolean;
   /** Folders that are repositories of their own, and that git does not know as submodules. */
   readonly nested: readonly string[];
+}
+
+export interface Unmerged {
+  readonly name: string;
+  /** What either side has done, as git writes it: `UU` where both have changed it, `DU` where ours has deleted it, and so on. */
+  readonly how: string;
 }
 
 export interface Staging {
@@ -39,7 +46,7 @@ const maxBytes = 256 * 1024 * 1024;
 /** Looks what has changed. Submodules are asked for their HEAD alone: git would else run in them by their own configuration. */
 export async function findChanges(staging: Staging): Promise<Changes> {
   const { view, ...on } = staging;
-  const { stdout } = await view.run({
+  const { stdout, stderr } = await view.run({
     args: [
       ...['status', '--porcelain=v2', '--branch', '-z', '--untracked-files=all'],
       ...['--ignore-submodules=dirty', '--no-renames', '--no-ahead-behind'],
@@ -47,6 +54,7 @@ export async function findChanges(staging: Staging): Promise<Changes> {
     maxOutputBytes: maxBytes,
     ...on,
   });
+  requireReadable(stderr);
   const { tracked, ...found } = changesOf(stdout.toString('latin1'));
   const filtered = await findFiltered(staging, found.changed);
   if (filtered.length === 0) return { ...found, filtered, asStaged: false };
@@ -61,6 +69,12 @@ export async function findChanges(staging: Staging): Promise<Changes> {
     filtered: filtered.filter(({ name }) => !same.has(name)),
     asStaged: same.size > 0,
   };
+}
+
+/** Git warns of a folder that it cannot look into, and goes on as if there were nothing in it. */
+function requireReadable(warnings: string): void {
+  const [warning] = /could not open directory [^\n]*/.exec(warnings) ?? [];
+  if (warning !== undefined) throw notPermitted(warning, undefined);
 }
 
 interface Found extends Omit<Changes, 'filtered' | 'asStaged'> {
@@ -81,7 +95,7 @@ function changesOf(text: string): Found {
   let head: string | undefined;
   let staged = false;
   let both = false;
-  let unmerged = false;
+  const unmerged: Unmerged[] = [];
   for (const record of text.split('\0')) {
     const kind = record.charAt(0);
     if (kind === '?') {
@@ -92,7 +106,7 @@ function changesOf(text: string): Found {
       const name = fieldsAfter(record, 10);
       names.add(name);
       changed.push(name);
-      unmerged = true;
+      unmerged.push({ name, how: record.slice(2, 4) });
     } else if (kind === '1') {
       const [x, y] = [record.charAt(2), record.charAt(3)];
       const name = fieldsAfter(record, 8);

@@ -1,17 +1,17 @@
 import { lstat, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
-import { type Changes, findChanges, stage, type Staging } from './changes.js';
-import { isMissing, sayNoRoom } from '../files/file-errors.js';
+import { type Changes, findChanges, stage, type Staging, type Unmerged } from './changes.js';
+import { ignoreMissing, isMissing, sayFileError } from '../files/file-errors.js';
 import { changeAged, forkIndex, indexOfOurs, withAgedCopy } from './index-file.js';
 import { lockIndex } from './index-lock.js';
 import { letGo, passingName } from '../files/leftovers.js';
-import { readPlainFile } from './plain-file.js';
+import { inWorkTree, readPlainFile } from './plain-file.js';
 import { readRef } from './refs.js';
 import { sweepLeftovers } from '../files/remove-tree.js';
 import { GitFailure } from './run.js';
 import { removeStaleLocks } from './stale-lock.js';
-import { gitDirOf, type WorkTree } from './work-tree.js';
+import { gitDirOf, requireLinked, type WorkTree } from './work-tree.js';
 
 export interface Person {
   readonly name: string;
@@ -65,7 +65,7 @@ async function lockIndexOf(tree: WorkTree, index: string, signal?: AbortSignal):
   try {
     return await lockIndex(index, signal);
   } catch (error) {
-    if (isMissing(error)) await requireFolder(tree.path);
+    if (isMissing(error)) await requireLinked(tree);
     throw error;
   }
 }
@@ -83,7 +83,7 @@ async function commitInTurn(tree: WorkTree, index: string, input: CommitInput): 
     } catch (error) {
       // The branch has been moved meanwhile, as by a git of a process that has died before it.
       const isMoved = error instanceof GitFailure && /cannot lock ref/.test(error.stderr);
-      if (!isMoved || tries === maxTries) throw sayNoRoom(error);
+      if (!isMoved || tries === maxTries) throw sayFileError(error);
     }
   }
 }
@@ -96,7 +96,7 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
   const indexFile = passingName(place, 'to');
   const staging: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal: input.signal };
   try {
-    await allEnded(requireFolder(tree.path), startFrom(index, staging));
+    await allEnded(requireLinked(tree), startFrom(index, staging));
     const looking = findChanges(staging);
     const ready = input.ready?.();
     ready?.catch(() => undefined);
@@ -104,6 +104,7 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
     const sweeping = allEnded(sweepLeftovers(place), removeStaleLocks(...locked));
     const [, changes] = await allEnded(requireBranch(tree, gitDir), looking, sweeping);
     requireNoneNested(changes);
+    await requireResolved(tree.path, changes);
     requireFiltered(changes);
     const { asStaged } = changes;
     if (asStaged) await changeAged(indexFile, (copy) => stage({ ...staging, indexFile: copy }, changes));
@@ -145,13 +146,6 @@ async function runCommit({ view, ...on }: Staging, { message, author, committer 
   await view.run({ args: ['commit', ...how], stdin: message, env: identityOf(author, committer), ...on });
 }
 
-/** The folder may have been replaced by a link that leads elsewhere. */
-export async function requireFolder(folder: string): Promise<void> {
-  const info = await lstat(folder).catch(() => undefined);
-  if (info?.isDirectory() === true) return;
-  throw new AppError('conflict', `The work tree ${folder} is not there.`, { details: { worktree: folder } });
-}
-
 function branchHead({ view, branch }: WorkTree): Promise<string | undefined> {
   return readRef(view.repository.gitDir, branch);
 }
@@ -163,7 +157,7 @@ async function requireBranch(tree: WorkTree, gitDir: string): Promise<void> {
   if (head === `ref: ${branch}`) {
     // One that stands for another would have that one moved.
     if (at !== undefined) return;
-    throw new AppError('conflict', `${branch} is gone, or stands for another branch.`);
+    throw new AppError('conflict', `${branch} is gone, or stands for another branch.`, { details: { gone: branch } });
   }
   const own = branch.replace(/^refs\/heads\//, '');
   const elsewhere = head.startsWith('ref: ')
@@ -190,12 +184,37 @@ export async function startFrom(index: string, { view, indexFile, ...on }: Stagi
 
 function requireNoneNested({ nested }: Changes): void {
   if (nested.length === 0) return;
-  const names = nested.map((name) => Buffer.from(name, 'latin1').toString());
+  const { first, all } = namesOf(nested);
   throw new AppError(
     'conflict',
-    `${names[0]} is a repository of its own, whose files cannot be committed here; remove its .git, or have it ignored.`,
-    { details: { nested: names.slice(0, 20) } },
+    `${first} is a repository of its own, whose files cannot be committed here; remove its .git, or have it ignored.`,
+    { details: { nested: all } },
   );
+}
+
+/** Throws where a merge, or the like, has left what nobody has resolved. */
+async function requireResolved(workTree: string, { unmerged }: Changes): Promise<void> {
+  const resolved = await Promise.all(unmerged.map((each) => isResolved(workTree, each)));
+  const left = unmerged.filter((_each, index) => resolved[index] !== true).map(({ name }) => name);
+  if (left.length === 0) return;
+  const { named, them, all } = namesOf(left);
+  throw new AppError(
+    'conflict',
+    `A merge has left ${named} in conflict; resolve ${them} in the work tree (and say so by git add or git rm), and submit again.`,
+    { details: { unmerged: all } },
+  );
+}
+
+/** Whether people have, though they have not told git. Where one side has removed a file only that can tell, or that it is gone. */
+async function isResolved(workTree: string, { name, how }: Unmerged): Promise<boolean> {
+  const file = inWorkTree(workTree, name);
+  const [info, content] = await Promise.all([lstat(file).catch(ignoreMissing), readPlainFile(file)]);
+  if (info === undefined) return true;
+  const areBothThere = how === 'UU' || how === 'AA';
+  // Of what is no text git leaves one version, without a mark.
+  if (!areBothThere || content === undefined || content.includes(0)) return false;
+  const text = content.toString('latin1');
+  return !(/^<{7} /m.test(text) && /^>{7} /m.test(text));
 }
 
 /**
@@ -204,18 +223,32 @@ function requireNoneNested({ nested }: Changes): void {
  */
 const needed: ReadonlySet<string> = new Set(['lfs', 'git-crypt', 'crypt']);
 
-function requireFiltered(changes: Changes): void {
-  const filtered = changes.filtered.filter(({ filter }) => needed.has(filter));
-  const [first] = filtered;
-  if (first === undefined) return;
-  const paths = filtered.map(({ name }) => Buffer.from(name, 'latin1').toString());
-  const [more, them] = paths.length === 1 ? ['', 'it'] : [` and ${paths.length - 1} more`, 'them'];
+function requireFiltered({ filtered }: Changes): void {
+  const left = filtered.filter(({ filter }) => needed.has(filter));
+  const [one] = left;
+  if (one === undefined) return;
+  const { named, them, all } = namesOf(left.map(({ name }) => name));
   throw new AppError(
     'conflict',
-    `${paths[0]}${more} would be committed without the filter '${first.filter}', which Muster does not run; stage ${them} in the work tree (git add), and submit again.`,
-    { details: { filter: first.filter, filtered: paths.slice(0, 20) } },
+    `${named} would be committed without the filter '${one.filter}', which Muster does not run; stage ${them} in the work tree (git add), and submit again.`,
+    { details: { filter: one.filter, filtered: all } },
   );
 }
+
+/** How to speak of files; of many the first twenty are told. */
+function namesOf(names: readonly string[]) {
+  const all = names.slice(0, maxNamed).map((name) => Buffer.from(name, 'latin1').toString());
+  const [first = ''] = all;
+  const others = names.length - 1;
+  return {
+    first,
+    named: others === 0 ? first : `${first} and ${others} more`,
+    them: others === 0 ? 'it' : 'them',
+    all,
+  };
+}
+
+const maxNamed = 20;
 
 async function differs({ view, ...on }: Staging, { staged, both, changed, deleted }: Changes): Promise<boolean> {
   if (!both) return staged || changed.length + deleted.length > 0;

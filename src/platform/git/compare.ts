@@ -1,12 +1,9 @@
 import { lstat } from 'node:fs/promises';
 import path from 'node:path';
-import { AppError } from '../../errors.js';
 import { findChanges, type Staging } from './changes.js';
-import { requireFolder } from './commit.js';
-import { readPlainFile } from './plain-file.js';
-import { isObjectId } from './ref-name.js';
+import { inWorkTree } from './plain-file.js';
 import { stageAside } from './stage-aside.js';
-import { gitDirOf, type WorkTree } from './work-tree.js';
+import { gitDirOf, requireLinked, type WorkTree } from './work-tree.js';
 
 /** What was committed, and the tree of it. */
 export interface Committed {
@@ -35,7 +32,7 @@ export async function compareWorkTree(
   const indexFile = path.join(gitDir, 'index');
   const own: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal };
   const [{ head, names, both, unmerged }, hidden] = await Promise.all([findChanges(own), findHidden(own)]);
-  const isPlain = head === commit && !both && !unmerged && hidden.length === 0;
+  const isPlain = head === commit && !both && unmerged.length === 0 && hidden.length === 0;
   return isPlain ? inOrder(names) : compareAside(tree, committed, signal);
 }
 
@@ -56,23 +53,6 @@ async function compareAside(
     },
     async (staging) => showHidden(staging, await findHidden(staging)),
   );
-}
-
-/** Git itself would find its way by what Muster tells it; whoever uses git in the folder would not. */
-async function requireLinked(tree: WorkTree): Promise<void> {
-  await requireFolder(tree.path);
-  const [link, head] = await Promise.all(
-    [path.join(tree.path, '.git'), path.join(gitDirOf(tree), 'HEAD')].map(async (file) =>
-      (await readPlainFile(file))?.toString().trim(),
-    ),
-  );
-  const [, target] = /^gitdir: (.+)$/s.exec(link ?? '') ?? [];
-  const isLinked = target !== undefined && path.resolve(tree.path, target) === gitDirOf(tree);
-  const isKnown = head !== undefined && (head.startsWith('ref: ') || isObjectId(head));
-  if (isLinked && isKnown) return;
-  throw new AppError('conflict', `The folder ${tree.path} is no longer a work tree of ${tree.view.repository.root}.`, {
-    details: { worktree: tree.path },
-  });
 }
 
 interface Hidden {
@@ -107,8 +87,7 @@ async function showHidden({ view, ...on }: Staging, hidden: readonly Hidden[]): 
 }
 
 async function isThere(folder: string, name: string): Promise<boolean> {
-  const file = Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(name, 'latin1')]);
-  return (await lstat(file).catch(() => undefined)) !== undefined;
+  return (await lstat(inWorkTree(folder, name)).catch(() => undefined)) !== undefined;
 }
 
 const maxOutputBytes = 256 * 1024 * 1024;

@@ -1,8 +1,7 @@
-import { requireFolder } from './commit.js';
 import { type Diff, parseDiff } from './diff-parse.js';
 import { stageAside } from './stage-aside.js';
 import type { View, ViewRun } from './view.js';
-import type { WorkTree } from './work-tree.js';
+import { requireLinked, type WorkTree } from './work-tree.js';
 
 /** Of the patch. */
 const maxPatchBytes = 5 * 1024 * 1024;
@@ -24,7 +23,7 @@ export async function diffCommits(view: View, base: string, head: string, signal
  * the repository is changed by it: what is new is kept in a store of its own that is thrown away.
  */
 export async function diffWorkTree(tree: WorkTree, base: string, signal?: AbortSignal): Promise<Diff> {
-  await requireFolder(tree.path);
+  await requireLinked(tree);
   return stageAside(tree, signal, async ({ env }, made) =>
     diff(tree.view, { args: ['diff-tree', ...options, '--end-of-options', base, made.tree], env, signal }),
   );

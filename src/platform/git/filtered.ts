@@ -2,7 +2,7 @@ import { lstat, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Staging } from './changes.js';
 import { withAgedCopy } from './index-file.js';
-import { readPlainFile } from './plain-file.js';
+import { inWorkTree, readPlainFile } from './plain-file.js';
 
 /** A file, and the filter that attributes put it under. Names are as bytes would have them, decoded as Latin-1. */
 export interface Filtered {
@@ -71,8 +71,4 @@ export async function findAsStaged(staging: Staging, names: readonly string[]): 
     for (const name of stdout.toString('latin1').split('\0')) same.delete(name);
     return same;
   });
-}
-
-function inWorkTree(workTree: string, name: string): Buffer {
-  return Buffer.concat([Buffer.from(`${workTree}/`), Buffer.from(name, 'latin1')]);
 }

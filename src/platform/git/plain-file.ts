@@ -35,3 +35,8 @@ async function readWhole(handle: FileHandle, file: string | Buffer): Promise<Buf
   if (read.value.bytesRead < shortBytes) return short.subarray(0, read.value.bytesRead);
   return handle.readFile();
 }
+
+/** The path of a file whose name git has told, decoded as Latin-1: it may be no UTF-8. */
+export function inWorkTree(workTree: string, name: string): Buffer {
+  return Buffer.concat([Buffer.from(`${workTree}/`), Buffer.from(name, 'latin1')]);
+}

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { AppError, messageOf } from '../../errors.js';
 import { gitEnvironment } from './environment.js';
-import { noRoom } from '../files/file-errors.js';
+import { noRoom, notPermitted } from '../files/file-errors.js';
 import { createSpares, notStarted, type Spares, type Start, type Started } from './spare.js';
 
 export interface GitRun {
@@ -26,6 +26,8 @@ export interface GitRun {
 
 export interface GitOutput {
   readonly stdout: Buffer;
+  /** What it warns of, though it has done what it was to do; 64 KiB at most. */
+  readonly stderr: string;
   readonly truncated: boolean;
 }
 
@@ -116,11 +118,11 @@ export function createGit({ program = 'git', ...options }: GitOptions = {}): Git
         case 'too_large':
           throw new AppError('too_large', `git ${args[0] ?? ''} had more than ${maxOutputBytes} bytes to say.`);
         case 'truncated':
-          return { stdout: stdout(), truncated: true };
+          return { stdout: stdout(), stderr: stderr().toString(), truncated: true };
         default:
           if (spare !== undefined && notStarted.has(exitCode)) throw neverStarted(stderr().toString().trim());
           if (exitCode !== 0) throw failureOf(args, exitCode, stderr().toString());
-          return { stdout: stdout(), truncated: false };
+          return { stdout: stdout(), stderr: stderr().toString(), truncated: false };
       }
     },
   };
@@ -133,6 +135,11 @@ function failureOf(args: readonly string[], exitCode: number | null, stderr: str
   if (/No space left on device|Disk quota exceeded|File too large|unable to write file/.test(stderr)) {
     return noRoom(failure);
   }
+  const [denied] =
+    /[^\n]*(?:Permission denied|insufficient permission|Operation not permitted|Read-only file system)[^\n]*/.exec(
+      stderr,
+    ) ?? [];
+  if (denied !== undefined) return notPermitted(denied.replace(/^(?:error|fatal|warning): /, ''), failure);
   const [, lock] = /Unable to create '(.+\.lock)': File exists/s.exec(stderr) ?? [];
   if (lock === undefined) return failure;
   const message = `Another git process is at work, or has died and left ${lock}; try again, or remove that file.`;

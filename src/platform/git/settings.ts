@@ -7,6 +7,8 @@ export interface RepositorySettings {
   readonly objectFormat: 'sha1' | 'sha256';
   /** How its references are kept; `files` is what we know. */
   readonly refStorage: string;
+  /** Whether objects may be missing, which git would fetch when it needs them. */
+  readonly isPartial: boolean;
   /** How files are checked out and taken in: key and value, each of a kind that names no program and no file. */
   readonly checkout: readonly (readonly [key: string, value: string])[];
 }
@@ -49,6 +51,7 @@ export async function readSettings(git: Git, gitDir: string): Promise<Repository
     bare: /^(?:true|yes|on|1)$/i.test(values.get('core.bare') ?? 'false'),
     objectFormat: values.get('extensions.objectformat')?.toLowerCase() === 'sha256' ? 'sha256' : 'sha1',
     refStorage: values.get('extensions.refstorage')?.toLowerCase() ?? 'files',
+    isPartial: [...values.keys()].some((key) => /^remote\..*\.promisor$|^extensions\.partialclone$/s.test(key)),
     checkout: Object.entries(checkoutKeys).flatMap(([key, allowed]) => {
       const value = values.get(key);
       return value !== undefined && allowed.test(value) ? [[key, value] as const] : [];

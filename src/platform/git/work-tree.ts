@@ -1,10 +1,11 @@
 import { lstat, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '../../errors.js';
-import { isMissing, isTaken, sayNoRoom } from '../files/file-errors.js';
+import { ignoreMissing, isTaken, sayFileError } from '../files/file-errors.js';
 import { letGo, passingName } from '../files/leftovers.js';
 import { readPlainFile } from './plain-file.js';
 import { removeTree, sweepLeftovers } from '../files/remove-tree.js';
+import { isObjectId } from './ref-name.js';
 import { GitFailure } from './run.js';
 import type { View } from './view.js';
 
@@ -120,7 +121,7 @@ async function build(
     return isDone;
   } catch (error) {
     // Where somebody has swept the parts away, for whom this process does not seem to be alive.
-    if (!again || !(await wereSwept(parts, found))) throw sayNoRoom(error);
+    if (!again || !(await wereSwept(parts, found))) throw sayFileError(error);
     return false;
   } finally {
     if (!isDone) await Promise.all([removeTree(parts.files), removeTree(parts.known)]);
@@ -147,15 +148,18 @@ async function checkOut(tree: WorkTree, files: string, indexFile: string, signal
   const { view, branch } = tree;
   const run = { args: ['read-tree', '-m', '-u', branch], workTree: files, indexFile, timeoutMs: checkOutMs, signal };
   await view.run(run).catch((error: unknown) => {
-    throw whyNotCheckedOut(error, branch);
+    throw whyNotCheckedOut(error, branch, view.repository.settings.isPartial);
   });
 }
 
 /** A commit may hold what git checks out nowhere, as a file named `.git`, or lack what it refers to. */
-function whyNotCheckedOut(error: unknown, branch: string): unknown {
+function whyNotCheckedOut(error: unknown, branch: string, isPartial: boolean): unknown {
   if (!(error instanceof GitFailure) || error.exitCode !== 128) return error;
   const [reason = ''] = error.stderr.replace(/^(?:error|fatal): /, '').split('\n');
-  return new AppError('conflict', `${branch} cannot be checked out: ${reason}.`, { cause: error });
+  const advice = isPartial
+    ? ' The repository is a partial clone, and Muster fetches nothing: have the rest fetched (git fetch --refetch --no-filter), and try again.'
+    : '';
+  return new AppError('conflict', `${branch} cannot be checked out: ${reason}.${advice}`, { cause: error });
 }
 
 /** A large repository on a slow disk. */
@@ -182,6 +186,33 @@ function knownPlace({ view, name }: WorkTree): string {
   return path.join(view.repository.gitDir, `muster-${name}`);
 }
 
+/**
+ * Throws `conflict` with `details.worktree` when the work tree is not there, or no longer one of the repository. Git itself would find its
+ * way by what Muster tells it; whoever uses git in the folder would not.
+ */
+export async function requireLinked(tree: WorkTree): Promise<void> {
+  await requireFolder(tree.path);
+  const [link, head] = await Promise.all(
+    [path.join(tree.path, '.git'), path.join(gitDirOf(tree), 'HEAD')].map(async (file) =>
+      (await readPlainFile(file))?.toString().trim(),
+    ),
+  );
+  const [, target] = /^gitdir: (.+)$/s.exec(link ?? '') ?? [];
+  const isLinked = target !== undefined && path.resolve(tree.path, target) === gitDirOf(tree);
+  const isKnown = head !== undefined && (head.startsWith('ref: ') || isObjectId(head));
+  if (isLinked && isKnown) return;
+  throw new AppError('conflict', `The folder ${tree.path} is no longer a work tree of ${tree.view.repository.root}.`, {
+    details: { worktree: tree.path },
+  });
+}
+
+/** The folder may have been replaced by a link that leads elsewhere. */
+async function requireFolder(folder: string): Promise<void> {
+  const info = await lstat(folder).catch(() => undefined);
+  if (info?.isDirectory() === true) return;
+  throw new AppError('conflict', `The work tree ${folder} is not there.`, { details: { worktree: folder } });
+}
+
 /** Removes the work tree, folder and all, and what processes have left that died making or removing it. */
 export async function removeWorkTree(tree: WorkTree): Promise<void> {
   await removeTree(tree.path);
@@ -196,9 +227,4 @@ async function sweep(tree: WorkTree): Promise<void> {
 
 async function readText(file: string): Promise<string | undefined> {
   return (await readPlainFile(file))?.toString();
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (isMissing(error)) return undefined;
-  throw error;
 }

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { git, useGitRepos, writeFiles } from '../../support/git-repos.js';
@@ -105,6 +105,24 @@ describe('a task', () => {
     await tasks.setStatus(other.id, 'Pending');
     expect(await refusal(tasks.start(other.id, { base: child.id }))).toMatchObject({ error: 'conflict' });
     expect((await tasks.start(other.id)).status).toBe('InProgress');
+  });
+
+  test('whose branch is gone is submitted again as the review says', async () => {
+    const { root, repo_id, add, worktreeOf } = await setUp();
+    const { id } = await add();
+    await tasks.start(id);
+    writeFiles(await worktreeOf(id), { first: '1' });
+    await tasks.submit(id, { message: 'First' });
+    git(root, 'update-ref', '-d', `refs/heads/task/${id}`);
+    const { review } = await tasks.get(id);
+    const asked = await rest(app.current.url, 'POST', `/api/reviews/${review?.id}/request-changes`, {
+      summary: 'More.',
+    });
+    expect(asked.json).toMatchObject({ status: 'ChangesRequested' });
+    writeFiles(await worktreeOf(id), { second: '2' });
+    await tasks.submit(id, { message: 'Second' });
+    expect(git(root, 'log', '--format=%s', `main..task/${id}`)).toBe('Second\nFirst');
+    await expectReduced(tasks, repo_id);
   });
 
   test('begins where its parent was last, when people have done away with the branch of that', async () => {
@@ -277,6 +295,17 @@ describe('claim-next', () => {
     await tasks.cancel(first.id);
     rmSync(lock);
     expect((await claiming)?.task.id).toBe(second.id);
+  });
+
+  test('a repository that is away gives its task back, each time', async () => {
+    const { root, repo_id, add } = await setUp();
+    const { id } = await add();
+    renameSync(root, `${root}-away`);
+    for (let n = 0; n < 3; n++) {
+      expect(await refusal(tasks.claimNext({ repo_id }))).toMatchObject({ error: 'conflict', details: { path: root } });
+    }
+    renameSync(`${root}-away`, root);
+    expect((await tasks.claimNext({ repo_id }))?.task.id).toBe(id);
   });
 
   test('a repository without a commit gives its task back', async () => {

@@ -208,6 +208,21 @@ describe('a task is begun', () => {
   });
 });
 
+describe('a task of a partial clone', () => {
+  test('cannot begin before the rest of it is fetched', async () => {
+    const { root: source } = setUpWork(repos);
+    git(source, 'config', 'uploadpack.allowFilter', 'true');
+    git(source, 'config', 'uploadpack.allowAnySHA1InWant', 'true');
+    const { start, root, folder } = setUpWork(repos);
+    rmSync(root, { recursive: true });
+    git(path.dirname(root), 'clone', '--quiet', '--no-checkout', '--filter=blob:none', `file://${source}`, root);
+    await expect(start()).rejects.toMatchObject({ kind: 'conflict', message: expect.stringContaining('--refetch') });
+    git(root, 'fetch', '--quiet', '--refetch', '--no-filter');
+    await start();
+    expect(existsSync(path.join(folder, 'README.md'))).toBe(true);
+  });
+});
+
 describe('work is committed', () => {
   test('all of it, staged or not, by whom it says', async () => {
     const files = {
@@ -304,97 +319,6 @@ describe('work is committed', () => {
     expect(git(root, 'show', `${branch}:file`)).toBe('change');
   });
 
-  test.each([
-    ['lfs', '.'],
-    ['git-crypt', 'a'],
-    ['crypt', 'a/ü'],
-  ])('what belongs through the filter %s, named in %s, only once the agent has had it filtered', async (filter, at) => {
-    const { start, commit, root, folder, branch } = setUpWork(repos, {
-      files: { [`${at}/.gitattributes`]: `*.bin filter=${filter}\n`, 'a/ü/é.bin': 'old' },
-    });
-    const { baseCommit } = await start();
-    git(root, 'config', `filter.${filter}.clean`, 'tr a-z n-za-m');
-    writeFiles(folder, { 'a/ü/é.bin': 'changed', 'a/ü/new.bin': 'secret', 'a/plain': 'plain' });
-    const before = readFileSync(path.join(root, '.git/worktrees', path.basename(folder), 'index'));
-    await expect(commit(baseCommit)).rejects.toMatchObject({
-      kind: 'conflict',
-      details: { filter, filtered: ['a/ü/é.bin', 'a/ü/new.bin'] },
-    });
-    expect(git(root, 'rev-parse', branch)).toBe(baseCommit);
-    expect(readFileSync(path.join(root, '.git/worktrees', path.basename(folder), 'index'))).toEqual(before);
-    git(folder, 'add', 'a/ü');
-    await commit(baseCommit);
-    const textOf = (name: string): string => git(root, 'show', `${branch}:${name}`);
-    expect(['a/ü/é.bin', 'a/ü/new.bin', 'a/plain'].map(textOf)).toEqual(['punatrq', 'frperg', 'plain']);
-    expect(git(folder, 'status', '--porcelain')).toBe('');
-  });
-
-  describe('with a file that was staged in the second in which it was written,', () => {
-    const second = Math.floor(Date.now() / 1000) + 1000;
-
-    async function setUpStaged() {
-      const work = setUpWork(repos, { files: { '.gitattributes': '*.bin filter=lfs\n', 'old.bin': 'old' } });
-      const { task, root, folder, branch, start } = work;
-      const { baseCommit } = await start();
-      git(root, 'config', 'filter.lfs.clean', 'tr a-z n-za-m');
-      const age = (file: string, ms: number): void => utimesSync(file, second, second + ms / 1000);
-      for (const name of ['old.bin', 'new.bin']) {
-        writeFiles(folder, { [name]: 'secret' });
-        age(path.join(folder, name), 100);
-      }
-      git(folder, 'add', 'old.bin', 'new.bin');
-      const ageIndex = (ms: number): void => age(path.join(root, '.git/worktrees', task.taskId, 'index'), ms);
-      const textOf = (name: string): string => git(root, 'show', `${branch}:${name}`);
-      return { ...work, baseCommit, ageIndex, textOf };
-    }
-
-    test('that as it was staged, once and again', async () => {
-      const { vcs, task, commit, folder, baseCommit, ageIndex, textOf } = await setUpStaged();
-      ageIndex(200);
-      writeFiles(folder, { plain: '1' });
-      const first = await commit(baseCommit);
-      expect(['old.bin', 'new.bin', 'plain'].map(textOf)).toEqual(['frperg', 'frperg', '1']);
-      ageIndex(200);
-      const tree = git(folder, 'rev-parse', `${first}^{tree}`);
-      expect(await vcs.compare({ ...task, headCommit: first, headTree: tree })).toMatchObject({ changed: [] });
-      writeFiles(folder, { plain: 'two' });
-      ageIndex(200);
-      await commit(baseCommit);
-      expect(['old.bin', 'new.bin', 'plain'].map(textOf)).toEqual(['frperg', 'frperg', 'two']);
-    });
-
-    test('nothing when it is all as the branch has it', async () => {
-      const { commit, folder, root, task, baseCommit, ageIndex } = await setUpStaged();
-      git(folder, 'commit', '--quiet', '--message', 'By the agent');
-      ageIndex(200);
-      const index = path.join(root, '.git/worktrees', task.taskId, 'index');
-      expect(await commit(baseCommit)).toBe(git(folder, 'rev-parse', 'HEAD'));
-      expect(git(folder, 'log', '-1', '--format=%s')).toBe('By the agent');
-      expect(statSync(index).mtimeMs).toBeLessThanOrEqual(second * 1000 + 200);
-    });
-
-    test('not when it was written again, or never staged', async () => {
-      const { commit, folder, baseCommit, ageIndex } = await setUpStaged();
-      ageIndex(50);
-      await expect(commit(baseCommit)).rejects.toMatchObject({ details: { filtered: ['new.bin', 'old.bin'] } });
-      ageIndex(200);
-      writeFiles(folder, { 'new.bin': 'longer than before', 'other.bin': 'never staged' });
-      for (const name of ['new.bin', 'other.bin']) utimesSync(path.join(folder, name), second, second + 0.1);
-      await expect(commit(baseCommit)).rejects.toMatchObject({ details: { filtered: ['new.bin', 'other.bin'] } });
-    });
-  });
-
-  test('what another filter is for, as it is', async () => {
-    const { start, commit, root, folder, branch } = setUpWork(repos, {
-      files: { '.gitattributes': '* filter=tidy -diff\n' },
-    });
-    const { baseCommit } = await start();
-    git(root, 'config', 'filter.tidy.clean', 'tr a-z n-za-m');
-    writeFiles(folder, { new: 'as it is' });
-    await commit(baseCommit);
-    expect(git(root, 'show', `${branch}:new`)).toBe('as it is');
-  });
-
   test('with a merge that the agent has not concluded', async () => {
     const { start, commit, root, folder } = setUpWork(repos, { files: { a: '1\n' } });
     const { baseCommit } = await start();
@@ -417,7 +341,11 @@ describe('work is committed', () => {
       (folder) => git(folder, 'init', '--quiet', 'sub'),
       /^sub\/ is a repository of its own/,
     ],
-    ['it is gone', (folder) => rmSync(folder, { recursive: true }), / is not there\.$/],
+    [
+      'it is gone',
+      (folder) => rmSync(folder, { recursive: true }),
+      / is not there\. Set the task to Pending and start it: /,
+    ],
   ])('not when %s', async (_why, spoil, message) => {
     const { start, commit, folder, vcs, task } = setUpWork(repos);
     const { baseCommit } = await start();
@@ -453,6 +381,18 @@ describe('work is committed', () => {
 });
 
 describe('a task is archived', () => {
+  test('with what was committed while no branch was checked out', async () => {
+    const { vcs, task, start, root, folder } = setUpWork(repos);
+    const { baseCommit } = await start();
+    git(folder, 'checkout', '--quiet', '--detach');
+    git(folder, 'commit', '--quiet', '--allow-empty', '--message=On no branch');
+    const commit = git(folder, 'rev-parse', 'HEAD');
+    expect(await vcs.archive(task)).toEqual({ headCommit: baseCommit });
+    expect(git(root, 'for-each-ref', '--format=%(refname)', '--points-at', commit)).toBe(
+      `refs/muster/submitted/${commit}`,
+    );
+  });
+
   test('with its work tree and branch gone, and what was committed kept', async () => {
     const { start, commit, vcs, task, root, dataDir, folder } = setUpWork(repos);
     const before = usersView(root);

@@ -1,5 +1,7 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { chmodSync, chownSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -14,6 +16,8 @@ export interface Errand {
   readonly input: object;
   /** Kill it with SIGKILL before this one of its effects on the world. */
   readonly dieAt?: number;
+  /** As a user who may do nothing: `letNobodyHave` and `takeFromNobody` say with what. */
+  readonly asNobody?: boolean;
   /** Begin only when a line has come on stdin. */
   readonly waits?: boolean;
 }
@@ -29,6 +33,26 @@ export interface Child {
   kill(): void;
   readonly ready: Promise<unknown>;
   readonly outcome: Promise<Outcome>;
+}
+
+/** Root may do everything; whoever else runs the tests is that user. */
+const nobody = 65_534;
+const isRoot = process.getuid?.() === 0;
+
+/** Folders and all that is in them. */
+export function letNobodyHave(...places: readonly string[]): void {
+  for (const place of places) {
+    spawnSync('chmod', ['-R', 'u+rwX', place]);
+    if (!isRoot) continue;
+    spawnSync('chown', ['-R', String(nobody), place]);
+    for (let folder = path.dirname(place); folder !== tmpdir() && folder !== '/'; folder = path.dirname(folder))
+      chmodSync(folder, 0o711);
+  }
+}
+
+export function takeFromNobody(place: string): void {
+  if (isRoot) chownSync(place, 0, 0);
+  chmodSync(place, isRoot ? 0o700 : 0);
 }
 
 /** Whatever changes a file, or starts a program, is one effect. */
@@ -57,6 +81,7 @@ const program = `
   const { createGit } = await import('${moduleUrl('platform/git/index.js')}');
   const vcs = createVcs({ git: createGit(), dataDir: errand.dataDir });
   process.stdout.write('ready\\n');
+  if (errand.asNobody && process.getuid() === 0) process.setuid(${nobody});
   if (errand.waits) await once(process.stdin, 'data');
   const result = await vcs[errand.method](errand.input).then(
     async (value) => (await value?.kept, { value }),
