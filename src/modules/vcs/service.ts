@@ -11,6 +11,7 @@ import {
   diffWorkTree,
   type Git,
   isObjectId,
+  keepSubmodules,
   makeWorkTree,
   type Person,
   readRef,
@@ -176,7 +177,7 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
     const tree = await open(task);
     // First what cannot be made again: the commits are kept before anything goes.
     const headCommit = await retireBranch(tree.view, task.taskId);
-    await keepDetached(tree);
+    await Promise.all([keepDetached(tree), keepSubmodules(tree)]);
     await removeWorkTree(tree);
     return { headCommit };
   }

@@ -5,6 +5,7 @@ export { keepRef } from './kept-ref.js';
 export { readLooseTree } from './objects.js';
 export { listBranches, readRef } from './refs.js';
 export { removeStaleLocks } from './stale-lock.js';
+export { keepSubmodules } from './submodules.js';
 export { type Commit, commitAll, type CommitInput, type Person } from './commit.js';
 export { type Committed, compareWorkTree } from './compare.js';
 export { type FileToRead, readFileOf } from './read-file.js';

@@ -102,6 +102,7 @@ async function isGitDir(dir: string): Promise<boolean> {
 
 /** What is written into when there is work, and therefore must be where it seems to be. */
 export const writtenAlways = [
+  'muster-modules',
   'objects',
   'refs',
   'refs/heads',

@@ -15,15 +15,37 @@ export async function readRef(gitDir: string, name: string): Promise<string | un
 
 /** The names of all branches. */
 export async function listBranches(gitDir: string): Promise<readonly string[]> {
-  const folder = path.join(gitDir, 'refs', 'heads');
-  const loose = (await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []))
+  const under = 'refs/heads/';
+  const [loose, packed] = await Promise.all([listLoose(gitDir, under), readPackedRefs(gitDir)]);
+  const names = [...loose, ...refsOf(packed).keys()].filter((name) => name.startsWith(under));
+  return [...new Set(names.map((name) => name.slice(under.length)))].sort();
+}
+
+/** All references but for symbolic ones, and what they point to. */
+export async function listRefs(gitDir: string): Promise<ReadonlyMap<string, string>> {
+  const refs = new Map(refsOf(await readPackedRefs(gitDir)));
+  for (const name of await listLoose(gitDir, 'refs/')) {
+    const id = await readRef(gitDir, name);
+    if (id !== undefined) refs.set(name, id);
+  }
+  return refs;
+}
+
+async function listLoose(gitDir: string, under: string): Promise<readonly string[]> {
+  const folder = path.join(gitDir, under);
+  return (await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []))
     .filter((entry) => entry.isFile() && !entry.name.endsWith('.lock'))
-    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)));
-  const packed = (await readPackedRefs(gitDir))
-    .toString()
-    .split('\n')
-    .flatMap((line) => /^[0-9a-f]+ refs\/heads\/(.+)$/.exec(line)?.[1] ?? []);
-  return [...new Set([...loose, ...packed])].sort();
+    .map((entry) => path.relative(gitDir, path.join(entry.parentPath, entry.name)));
+}
+
+function refsOf(packed: Buffer): ReadonlyMap<string, string> {
+  const lines = packed.toString().split('\n');
+  return new Map(
+    lines.flatMap((line) => {
+      const [, id, name] = /^([0-9a-f]+) (.+)$/.exec(line) ?? [];
+      return id === undefined || name === undefined ? [] : [[name, id] as const];
+    }),
+  );
 }
 
 /** A line for each: an object's id, a space and a name. */

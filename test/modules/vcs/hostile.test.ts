@@ -166,7 +166,7 @@ describe('what lies outside', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  test.each(['refs/heads/task', 'refs/muster', 'worktrees', 'logs', 'objects'])(
+  test.each(['refs/heads/task', 'refs/muster', 'worktrees', 'logs', 'objects', 'muster-modules'])(
     'is not written to when .git/%s leads there',
     async (name) => {
       const { start, root } = setUpWork(repos);
