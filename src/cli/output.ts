@@ -90,10 +90,13 @@ function visibleLength(text: string): number {
   return text.replaceAll(/\u001b\[\d+m/g, '').length;
 }
 
-/** What others wrote, without the control characters that could move the cursor or colour a terminal. */
+/**
+ * What others wrote, without the control characters that could move the cursor or colour a terminal, and without those that have a
+ * terminal show text in another order than it is read in by a compiler, or by git.
+ */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- those are what is taken out
-  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\uFFFD');
+  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\p{Bidi_Control}]/gu, '\uFFFD');
 }
 
 /** Milliseconds for people: `0.35 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */

@@ -1,7 +1,8 @@
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { useBuiltServer } from '../support/built-server.js';
-import { useGitRepos, writeFiles } from '../support/git-repos.js';
+import { git, useGitRepos, writeFiles } from '../support/git-repos.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { createTasksClient, registerRepo, type TasksClient } from '../support/tasks-client.js';
 import { useOneProcess } from './support/one-process.js';
@@ -103,5 +104,16 @@ describe('muster task', () => {
       stdout: '',
       stderr: 'muster: not_found: There is no task task_none.\n',
     });
+  });
+
+  test('says it without what others have written for the terminal', async () => {
+    const { task, said } = await setUp();
+    const worktree = await said(['start', await said(['add', 'x'])]);
+    const nested = path.join(worktree, 'x\u001b]0;PWNED\u0007\u202e');
+    mkdirSync(nested);
+    git(nested, 'init', '--quiet');
+    const { code, stdout, stderr } = await task(['submit'], worktree);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^muster: \w+: .*x\uFFFD\]0;PWNED\uFFFD\uFFFD.*\n$/);
   });
 });
