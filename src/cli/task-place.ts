@@ -30,9 +30,19 @@ function placeAt(directory: string): Place | undefined {
   if (gitDir === undefined) return { root: directory, taskId: undefined };
   const own = path.resolve(directory, gitDir);
   const common = read(path.join(own, 'commondir'));
-  const [, taskId] =
-    /^ref: refs\/heads\/task\/((?:ms|task|sub)_\w+)\n*$/.exec(read(path.join(own, 'HEAD')) ?? '') ?? [];
-  return { root: common === undefined ? directory : path.dirname(path.resolve(own, common.trimEnd())), taskId };
+  const root = common === undefined ? directory : path.dirname(path.resolve(own, common.trimEnd()));
+  return { root, taskId: taskOf(own) };
+}
+
+/**
+ * The task of a linked worktree. Of one that Muster has made, git's name is the task's id, whatever is checked out in it, such as nothing
+ * during a rebase; in one that somebody has made for himself, the branch tells.
+ */
+function taskOf(gitDir: string): string | undefined {
+  const [, made] = /\/worktrees\/((?:ms|task|sub)_\w+)$/.exec(gitDir) ?? [];
+  const [, taken] =
+    /^ref: refs\/heads\/task\/((?:ms|task|sub)_\w+)\n*$/.exec(read(path.join(gitDir, 'HEAD')) ?? '') ?? [];
+  return made ?? taken;
 }
 
 function read(file: string): string | undefined {

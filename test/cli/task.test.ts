@@ -80,6 +80,35 @@ describe('muster task', () => {
     expect(await said(['show', one, '--json']).then(JSON.parse)).toEqual(await tasks.get(one));
   });
 
+  test('knows the task of a work tree whatever is checked out in it', async () => {
+    const { root, said, task } = await setUp();
+    const id = await said(['add', 'x']);
+    const worktree = await said(['start', id]);
+    const below = path.join(worktree, 'below');
+    writeFiles(below, { 'a.txt': '' });
+    const shown = new RegExp(`^id +${id}\n`);
+    git(worktree, 'checkout', '--quiet', '--detach');
+    expect(await said(['show'], below)).toMatch(shown);
+    expect(await said(['diff'], worktree)).toMatch(/^diff --git a\/below\/a.txt /);
+    git(worktree, 'checkout', '--quiet', '-b', 'aside');
+    expect(await said(['show'], worktree)).toMatch(shown);
+    // It is the server that says whether it can be submitted so.
+    expect(await task(['submit'], worktree)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`task/${id}`) as string,
+    });
+
+    // In a work tree that somebody has made, what is checked out tells.
+    const own = path.join(repos.folder(), 'own');
+    git(root, 'worktree', 'add', '--quiet', own, `task/${id}`);
+    expect(await said(['show'], own)).toMatch(shown);
+    git(own, 'checkout', '--quiet', '--detach');
+    expect(await task(['show'], own)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('which task?') as string,
+    });
+  });
+
   test('says what is wrong', async () => {
     const { task } = await setUp();
     const elsewhere = repos.folder();
