@@ -31,7 +31,7 @@ export function wordOf(words: readonly string[], text: string): string {
 export const repoFlag = optional({
   flag: 'repo',
   value: 'ID|PATH',
-  help: 'The repository; by default the one of the current directory.',
+  help: 'The repository, by its id or a path in it; by default the one of the current directory.',
   parse: parse.text,
 });
 
