@@ -1,4 +1,4 @@
-import { AppError, messageOf } from '../errors.js';
+import { AppError, codeOf, messageOf } from '../errors.js';
 import { readVersion } from '../platform/version.js';
 import type { Entry } from './command.js';
 import { commands } from './command-list.js';
@@ -10,7 +10,8 @@ import { printable, stderr, stdout } from './output.js';
 export async function runCommand(args: readonly string[]): Promise<number> {
   try {
     return await dispatch(args);
-  } catch (error) {
+  } catch (caught) {
+    const error = isNowhere(caught) ? nowhere(caught) : caught;
     if (error instanceof CommandError) {
       say(`muster: ${error.message}`);
       if (error instanceof UsageError) say(`See muster help${topicOf(args)}.`);
@@ -24,6 +25,15 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     if (error instanceof Error && error.stack !== undefined) say(error.stack);
     return exitCodes.failed;
   }
+}
+
+/** What a command ends with that wants to know where it runs, when somebody has removed that directory. */
+function isNowhere(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'uv_cwd';
+}
+
+function nowhere(cause: unknown): CommandError {
+  return new CommandError('the current directory has been removed; go to another one', exitCodes.usage, cause);
 }
 
 /** What went wrong may be told in words of others, such as the name of a file. */
