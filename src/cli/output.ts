@@ -1,3 +1,5 @@
+import { exitCodes } from './errors.js';
+
 /** Where commands write to. Nothing else in here touches stdout or stderr. */
 export interface Output {
   /** A whole line, or several, without the last line break. */
@@ -47,13 +49,25 @@ export function outliveReader(): void {
   endsWithReader = false;
 }
 
-/** A reader that leaves early, as `head` does, has seen enough; that is no failure. */
+/** A reader that leaves early, as `head` does, has seen enough; that is no failure. A full disk is one. */
 function watchForReader(stream: NodeJS.WriteStream): void {
   if (stream.listenerCount('error') > 0) return;
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    if (endsWithReader) process.exit(0);
+    // What cannot be said is no reason to leave off.
+    if (stream === process.stderr) return;
+    if (error.code !== 'EPIPE') fail(error);
+    if (endsWithReader) process.exit(exitCodes.ok);
   });
+}
+
+let hasFailed = false;
+
+/** Says once that stdout cannot be written to, and has the process tell of it when it ends, be that now or later. */
+function fail(error: Error): void {
+  if (hasFailed) return;
+  hasFailed = true;
+  stderr.line(`muster: cannot write to stdout: ${error.message}`);
+  process.once('exit', (code) => (process.exitCode = code === exitCodes.ok ? exitCodes.failed : code));
 }
 
 function createStyle(coloured: boolean): Style {

@@ -1,9 +1,12 @@
+import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { useBuiltServer } from '../support/built-server.js';
 import { useGitRepos } from '../support/git-repos.js';
+import { createJobsClient } from '../support/jobs-client.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { createTasksClient, registerRepo } from '../support/tasks-client.js';
-import { type Ended, runMuster } from './support/muster.js';
+import { until } from '../support/until.js';
+import { type Ended, runMuster, startMuster } from './support/muster.js';
 
 useBuiltServer();
 const repos = useGitRepos();
@@ -31,5 +34,39 @@ describe('in a directory that has been removed', () => {
     for (const line of lines) {
       expect([line, await nowhere(...line.split(' '))]).toMatchObject([line, { code: 0, stderr: '' }]);
     }
+  });
+});
+
+describe.skipIf(!existsSync('/dev/full'))('with no room for what it prints', () => {
+  const shell = 'exec "$@" >/dev/full';
+
+  test('a command says so, and fails', async () => {
+    const said = 'muster: cannot write to stdout: ENOSPC: no space left on device, write\n';
+    for (const args of [['--version'], ['help'], ['jobs', 'list', '--url', app.current.url]]) {
+      expect([args, await runMuster(args, { shell })]).toEqual([args, { code: 1, stdout: '', stderr: said }]);
+    }
+  });
+
+  test('a worker says so once, and goes on', { timeout: 60_000 }, async () => {
+    const jobs = createJobsClient(app.current.url);
+    const args = ['work', '--url', app.current.url, '--kind', 'full', '--exec', 'true'];
+    const worker = startMuster(args, { shell });
+    const ids = [await jobs.submit({ kind: 'full' }), await jobs.submit({ kind: 'full' })].map(({ id }) => id);
+    for (const id of ids) await until('the job is done', async () => (await jobs.get(id)).status === 'done');
+    worker.kill('SIGTERM');
+    expect(await worker.ended).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: [
+        'muster: cannot write to stdout: ENOSPC: no space left on device, write',
+        'muster: letting running jobs end; once more kills them',
+        '',
+      ].join('\n'),
+    });
+  });
+
+  test('what it says besides may be lost', async () => {
+    const options = { shell: 'exec "$@" 2>/dev/full' };
+    expect(await runMuster(['jobs', 'get'], options)).toEqual({ code: 2, stdout: '', stderr: '' });
   });
 });
