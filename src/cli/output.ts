@@ -1,4 +1,5 @@
 import { exitCodes } from './errors.js';
+import { widthOf } from './width.js';
 
 /** Where commands write to. Nothing else in here touches stdout or stderr. */
 export interface Output {
@@ -85,23 +86,29 @@ function createStyle(coloured: boolean): Style {
   };
 }
 
-/** Rows as lines of aligned columns. Widths are of what a person sees, so cells may be coloured. */
+/** Rows as lines of aligned columns. Widths are of what a person sees, so cells may be coloured. A tab would end where it likes. */
 export function alignColumns(rows: readonly (readonly string[])[], gap = '  '): string[] {
+  const cells = rows.map((row) => row.map(sized));
   const widths: number[] = [];
-  for (const row of rows) {
-    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, visibleLength(cell))));
+  for (const row of cells) {
+    row.forEach(({ width }, column) => (widths[column] = Math.max(widths[column] ?? 0, width)));
   }
-  return rows.map((row) =>
+  return cells.map((row) =>
     row
-      .map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - visibleLength(cell)))
+      .map(({ text, width }, column) => text + ' '.repeat((widths[column] ?? 0) - width))
       .join(gap)
       .trimEnd(),
   );
 }
 
-function visibleLength(text: string): number {
+function sized(cell: string): { readonly text: string; readonly width: number } {
+  const text = cell.replaceAll('\t', ' ');
+  return { text, width: visibleWidth(text) };
+}
+
+function visibleWidth(text: string): number {
   // oxlint-disable-next-line no-control-regex -- that is what a colour begins with
-  return text.replaceAll(/\u001b\[\d+m/g, '').length;
+  return widthOf(text.replaceAll(/\u001b\[\d+m/g, ''));
 }
 
 /**

@@ -15,3 +15,12 @@ export function firstLine(text: string, most = Infinity): string {
   const [line = ''] = text.trim().split('\n', 1);
   return line.length > most ? `${line.slice(0, most - 1)}…` : line;
 }
+
+let segmenter: Intl.Segmenter | undefined;
+
+/** What people take for one character each: a letter with its accents, an emoji with all that it is made of. */
+export function* graphemesOf(text: string): Iterable<string> {
+  // It takes tens of milliseconds to make one, and most texts need none.
+  segmenter ??= new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+  for (const { segment } of segmenter.segment(text)) yield segment;
+}
