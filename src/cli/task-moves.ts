@@ -132,8 +132,11 @@ export const taskEditCommand = command({
     url: urlFlag,
   },
   about: 'Changes what is given, and nothing else.',
-  run: ({ url, json, description, context, priority }, [named]) =>
-    withClient(url, async (client) => {
+  run({ url, json, description, context, priority }, [named]) {
+    if (description === undefined && context === undefined && priority === undefined) {
+      throw new UsageError('nothing is to be changed; give --description, --context or --priority');
+    }
+    return withClient(url, async (client) => {
       const { task } = await client.tasks.updateTask({
         id: taskHere(named),
         ...(description !== undefined && { description }),
@@ -142,7 +145,8 @@ export const taskEditCommand = command({
       });
       printMoved(task, json);
       return exitCodes.ok;
-    }),
+    });
+  },
 });
 
 export const taskDeleteCommand = command({

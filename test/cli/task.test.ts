@@ -128,6 +128,15 @@ describe('muster task', () => {
       code: 2,
       stderr: expect.stringContaining("--kind: 'epic' is none of Milestone, Task, Subtask") as string,
     });
+    expect(await task(['edit', 'task_none'])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: [
+        'muster: nothing is to be changed; give --description, --context or --priority',
+        'See muster help task edit.',
+        '',
+      ].join('\n'),
+    });
     expect(await task(['start', 'task_none'])).toEqual({
       code: 1,
       stdout: '',
