@@ -5,6 +5,7 @@ import { useBuiltServer } from '../support/built-server.js';
 import { git, useGitRepos, writeFiles } from '../support/git-repos.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { createTasksClient, registerRepo, type TasksClient } from '../support/tasks-client.js';
+import { runMuster } from './support/muster.js';
 import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
@@ -78,6 +79,28 @@ describe('muster task', () => {
     expect(await said(['set-status', two, 'in-progress'])).toBe(`${two} is InProgress`);
     expect(await said(['delete', two])).toBe(`${two} is deleted`);
     expect(await said(['show', one, '--json']).then(JSON.parse)).toEqual(await tasks.get(one));
+  });
+
+  test('reads a description from stdin', { timeout: 60_000 }, async () => {
+    const { root, said } = await setUp();
+    const from = async (stdin: string, ...args: readonly string[]) => {
+      const ended = await runMuster(['task', ...args], { cwd: root, env: { MUSTER_URL: app.current.url }, stdin });
+      return { ...ended, stdout: ended.stdout.trim() };
+    };
+    const long = `Größer\n\n${'ä'.repeat(5000)} 😀`;
+    const { stdout: id } = await from(`${long}\n`, 'add', '-');
+    expect((await tasks.get(id)).task.description).toBe(long);
+    expect(await from('Anew\r\n', 'edit', id, '--description', '-')).toMatchObject({ code: 0, stderr: '' });
+    expect((await tasks.get(id)).task.description).toBe('Anew');
+    expect(await from('', 'add', '-')).toMatchObject({
+      code: 1,
+      stderr: 'muster: invalid_request: description: is required\n',
+    });
+    expect(await from('x'.repeat(1024 * 1024 + 1), 'add', '-')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("DESCRIPTION: '-' has more than the 1048576 bytes that are allowed\n") as string,
+    });
+    expect((await said(['list'])).split('\n')).toHaveLength(2);
   });
 
   test('knows the task of a work tree whatever is checked out in it', async () => {
