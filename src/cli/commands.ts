@@ -1,29 +1,44 @@
-import { AppError, messageOf } from '../errors.js';
+import { AppError, codeOf, messageOf } from '../errors.js';
 import { readVersion } from '../platform/version.js';
 import type { Entry } from './command.js';
 import { commands } from './command-list.js';
 import { CommandError, exitCodes, UsageError } from './errors.js';
 import { readCommandLine } from './flags.js';
-import { stderr, stdout } from './output.js';
+import { printable, stderr, stdout } from './output.js';
 
 /** Runs what the command line asks for. Answers the exit code; what went wrong is said on stderr. */
 export async function runCommand(args: readonly string[]): Promise<number> {
   try {
     return await dispatch(args);
-  } catch (error) {
+  } catch (caught) {
+    const error = isNowhere(caught) ? nowhere(caught) : caught;
     if (error instanceof CommandError) {
-      stderr.line(`muster: ${error.message}`);
-      if (error instanceof UsageError) stderr.line(`See muster help${topicOf(args)}.`);
+      say(`muster: ${error.message}`);
+      if (error instanceof UsageError) say(`See muster help${topicOf(args)}.`);
       return error.exitCode;
     }
     if (error instanceof AppError) {
-      stderr.line(`muster: ${error.message}`);
+      say(`muster: ${error.message}`);
       return error.kind === 'invalid_request' ? exitCodes.usage : exitCodes.failed;
     }
-    stderr.line(`muster: ${messageOf(error)}`);
-    if (error instanceof Error && error.stack !== undefined) stderr.line(error.stack);
+    say(`muster: ${messageOf(error)}`);
+    if (error instanceof Error && error.stack !== undefined) say(error.stack);
     return exitCodes.failed;
   }
+}
+
+/** What a command ends with that wants to know where it runs, when somebody has removed that directory. */
+function isNowhere(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'uv_cwd';
+}
+
+function nowhere(cause: unknown): CommandError {
+  return new CommandError('the current directory has been removed; go to another one', exitCodes.usage, cause);
+}
+
+/** What went wrong may be told in words of others, such as the name of a file. */
+function say(text: string): void {
+  stderr.line(printable(text));
 }
 
 async function dispatch(args: readonly string[]): Promise<number> {

@@ -1,4 +1,5 @@
 import { type Event, EventSchema } from '../client/index.js';
+import { shorten } from '../platform/text.js';
 import { restShape } from './job-json.js';
 import { type Output, printable, type Style } from './output.js';
 
@@ -62,7 +63,7 @@ const longestValue = 80;
 /** JSON, without its quotes where they would tell nothing. */
 function valueText(value: unknown): string {
   const text = typeof value === 'string' && /^[\w.:/@+-]+$/.test(value) ? value : JSON.stringify(value);
-  return text.length > longestValue ? `${text.slice(0, longestValue - 1)}…` : text;
+  return shorten(text, longestValue);
 }
 
 function coloured(type: string, { green, red, yellow, cyan }: Style): (text: string) => string {

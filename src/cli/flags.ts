@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { messageOf } from '../errors.js';
 import type { Setting } from '../platform/config.js';
+import { shorten } from '../platform/text.js';
 import { UsageError } from './errors.js';
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -92,8 +93,7 @@ function parseOne<T>({ flag, parse }: FlagSpec<T>, text: string, name = `--${fla
   try {
     return parse(text);
   } catch (error) {
-    const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
-    throw new UsageError(`${name}: '${shown}' ${messageOf(error)}`, error);
+    throw new UsageError(`${name}: '${shorten(text, 60)}' ${messageOf(error)}`, error);
   }
 }
 

@@ -3,7 +3,8 @@ import { parse } from '../platform/config.js';
 import { CommandError, exitCodes, UsageError } from './errors.js';
 import { optional } from './flags.js';
 import { type ShownGate, shownGate } from './gate-text.js';
-import { placeOf, repoHere } from './task-place.js';
+import { placeOf } from './place.js';
+import { repoHere } from './task-place.js';
 
 /** Which scope is meant. */
 export const scopeFlags = {

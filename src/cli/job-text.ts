@@ -83,7 +83,7 @@ export function changeText(job: ShownJob, { style }: Output): string {
   const parts = [new Date().toTimeString().slice(0, 8), colouredStatus(job.status, style)];
   if (job.status === 'running') parts.push(`attempt ${job.attempts} of ${job.max_attempts}`);
   else parts.push(noteOf(job));
-  if (job.progress !== null && job.status === 'running') parts.push(JSON.stringify(job.progress));
+  if (job.progress !== null && job.status === 'running') parts.push(printable(JSON.stringify(job.progress)));
   return parts.filter((part) => part !== '').join('  ');
 }
 
@@ -104,7 +104,7 @@ function tookText({ started_at, finished_at }: ShownJob): string {
 function jsonText(value: unknown): string | undefined {
   if (value === null) return undefined;
   const compact = JSON.stringify(value);
-  return compact.length <= 80 ? compact : JSON.stringify(value, null, 2);
+  return printable(compact.length <= 80 ? compact : JSON.stringify(value, null, 2));
 }
 
 export function colouredStatus(status: string, style: Style): string {

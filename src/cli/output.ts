@@ -1,3 +1,6 @@
+import { exitCodes } from './errors.js';
+import { widthOf } from './width.js';
+
 /** Where commands write to. Nothing else in here touches stdout or stderr. */
 export interface Output {
   /** A whole line, or several, without the last line break. */
@@ -47,13 +50,25 @@ export function outliveReader(): void {
   endsWithReader = false;
 }
 
-/** A reader that leaves early, as `head` does, has seen enough; that is no failure. */
+/** A reader that leaves early, as `head` does, has seen enough; that is no failure. A full disk is one. */
 function watchForReader(stream: NodeJS.WriteStream): void {
   if (stream.listenerCount('error') > 0) return;
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    if (endsWithReader) process.exit(0);
+    // What cannot be said is no reason to leave off.
+    if (stream === process.stderr) return;
+    if (error.code !== 'EPIPE') fail(error);
+    if (endsWithReader) process.exit(exitCodes.ok);
   });
+}
+
+let hasFailed = false;
+
+/** Says once that stdout cannot be written to, and has the process tell of it when it ends, be that now or later. */
+function fail(error: Error): void {
+  if (hasFailed) return;
+  hasFailed = true;
+  stderr.line(`muster: cannot write to stdout: ${error.message}`);
+  process.once('exit', (code) => (process.exitCode = code === exitCodes.ok ? exitCodes.failed : code));
 }
 
 function createStyle(coloured: boolean): Style {
@@ -71,29 +86,38 @@ function createStyle(coloured: boolean): Style {
   };
 }
 
-/** Rows as lines of aligned columns. Widths are of what a person sees, so cells may be coloured. */
+/** Rows as lines of aligned columns. Widths are of what a person sees, so cells may be coloured. A tab would end where it likes. */
 export function alignColumns(rows: readonly (readonly string[])[], gap = '  '): string[] {
+  const cells = rows.map((row) => row.map(sized));
   const widths: number[] = [];
-  for (const row of rows) {
-    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, visibleLength(cell))));
+  for (const row of cells) {
+    row.forEach(({ width }, column) => (widths[column] = Math.max(widths[column] ?? 0, width)));
   }
-  return rows.map((row) =>
+  return cells.map((row) =>
     row
-      .map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - visibleLength(cell)))
+      .map(({ text, width }, column) => text + ' '.repeat((widths[column] ?? 0) - width))
       .join(gap)
       .trimEnd(),
   );
 }
 
-function visibleLength(text: string): number {
-  // oxlint-disable-next-line no-control-regex -- that is what a colour begins with
-  return text.replaceAll(/\u001b\[\d+m/g, '').length;
+function sized(cell: string): { readonly text: string; readonly width: number } {
+  const text = cell.replaceAll('\t', ' ');
+  return { text, width: visibleWidth(text) };
 }
 
-/** What others wrote, without the control characters that could move the cursor or colour a terminal. */
+function visibleWidth(text: string): number {
+  // oxlint-disable-next-line no-control-regex -- that is what a colour begins with
+  return widthOf(text.replaceAll(/\u001b\[\d+m/g, ''));
+}
+
+/**
+ * What others wrote, without the control characters that could move the cursor or colour a terminal, and without those that have a
+ * terminal show text in another order than it is read in by a compiler, or by git.
+ */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- those are what is taken out
-  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\uFFFD');
+  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\p{Bidi_Control}]/gu, '\uFFFD');
 }
 
 /** Milliseconds for people: `0.35 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */

@@ -8,7 +8,7 @@ import { urlFlag, withClient } from './server-access.js';
 export const repoShowCommand = command({
   positionals: ['[ID|PATH]'],
   flags: { json: jsonFlag, url: urlFlag },
-  about: 'Without an argument, the repository of the current directory is meant.',
+  about: 'PATH may be below its root, or in a work tree of it; without an argument it is the current directory.',
   run: ({ url, json }, [named = '.']) =>
     withClient(url, async (client) => {
       const repo = await repoNamed(client, named);

@@ -8,10 +8,10 @@ import { urlFlag, withClient } from './server-access.js';
 export const repoUnregisterCommand = command({
   positionals: ['ID|PATH'],
   flags: { json: jsonFlag, url: urlFlag },
-  about: 'Refused while the repository has tasks.',
+  about: 'Refused while the repository has tasks. PATH is the root of its work tree.',
   run: ({ url, json }, [named = '']) =>
     withClient(url, async (client) => {
-      const { id } = await repoNamed(client, named);
+      const { id } = await repoNamed(client, named, { isRoot: true });
       const { ok } = await client.repos.unregisterRepo({ id });
       stdout.line(json ? JSON.stringify({ ok }) : `${id} is unregistered`);
       return exitCodes.ok;

@@ -4,7 +4,7 @@ import { parse } from '../platform/config.js';
 import { cliSource, sourceHeader } from '../platform/rpc/call.js';
 import { CommandError, exitCodes, UsageError } from './errors.js';
 import { withDefault } from './flags.js';
-import { durationText, stderr } from './output.js';
+import { durationText, printable, stderr } from './output.js';
 
 export const urlFlag = withDefault({
   flag: 'url',
@@ -55,7 +55,7 @@ export function callError(error: unknown, url: string): unknown {
 /** Says that a stream of a command that goes on has been cut off. */
 export function sayLost({ url }: MusterClient, error: unknown, retryInMs: number): void {
   const { message } = errorFactsOf(error);
-  stderr.line(`muster: lost ${url} (${message}); trying again in ${durationText(retryInMs)}`);
+  stderr.line(`muster: lost ${url} (${printable(message)}); trying again in ${durationText(retryInMs)}`);
 }
 
 /** How to start a server that answers there. */

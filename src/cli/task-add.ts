@@ -6,7 +6,7 @@ import { optional, repeated } from './flags.js';
 import { jsonFlag } from './jobs-get.js';
 import { stdout } from './output.js';
 import { urlFlag, withClient } from './server-access.js';
-import { contextFlag, kindNames, parseKind, priorityFlag, repoFlag } from './task-flags.js';
+import { contextFlag, descriptionOf, kindNames, parseKind, priorityFlag, repoFlag } from './task-flags.js';
 import { repoHere } from './task-place.js';
 import { shownTask } from './task-text.js';
 
@@ -37,9 +37,10 @@ export const taskAddCommand = command({
     json: jsonFlag,
     url: urlFlag,
   },
-  about: 'Prints the id of the task.',
-  run: ({ url, json, repo, kind, parent, context, priority, blockedBy }, [description = '']) =>
-    withClient(url, async (client) => {
+  about: 'Prints the id of the task. DESCRIPTION is what is to be done; - is stdin.',
+  async run({ url, json, repo, kind, parent, context, priority, blockedBy }, [given = '']) {
+    const description = await descriptionOf('DESCRIPTION', given);
+    return withClient(url, async (client) => {
       const { task } = await client.tasks.createTask({
         repoId: await repoHere(client, repo),
         kind: kind ?? (parent?.startsWith('task_') === true ? TaskKind.SUBTASK : TaskKind.TASK),
@@ -52,5 +53,6 @@ export const taskAddCommand = command({
       const shown = shownTask(task);
       stdout.line(json ? JSON.stringify(shown) : shown.id);
       return exitCodes.ok;
-    }),
+    });
+  },
 });

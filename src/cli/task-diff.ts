@@ -3,7 +3,7 @@ import { command } from './command.js';
 import { exitCodes } from './errors.js';
 import { restShape } from './job-json.js';
 import { jsonFlag } from './jobs-get.js';
-import { type Output, printable, stderr, stdout } from './output.js';
+import { type Output, printable, stderr, stdout, type Style } from './output.js';
 import { urlFlag, withClient } from './server-access.js';
 import { taskHere } from './task-place.js';
 
@@ -21,7 +21,7 @@ export const taskDiffCommand = command({
 export function printDiff(diff: Diff | undefined, json: boolean): void {
   if (diff === undefined) throw new Error('the server answered without a diff');
   if (json) stdout.line(JSON.stringify(restShape(DiffSchema, diff)));
-  else if (diff.unified !== '') stdout.line(coloured(diff.unified, stdout));
+  else stdout.text(diffText(diff.unified, stdout));
   if (diff.truncated && !json) stderr.line('It is longer than what is shown.');
 }
 
@@ -41,17 +41,21 @@ export const taskArchiveCommand = command({
     }),
 });
 
-/** As git does it; what could move the cursor of a terminal is taken out. */
-function coloured(unified: string, { style }: Output): string {
-  return unified
-    .replace(/\n$/, '')
-    .split('\n')
-    .map((line) => {
-      const text = printable(line);
-      if (/^(\+\+\+|---|diff|index|new|deleted|rename|similarity|old) /.test(text)) return style.bold(text);
-      if (text.startsWith('+')) return style.green(text);
-      if (text.startsWith('-')) return style.red(text);
-      return text.startsWith('@@') ? style.cyan(text) : text;
-    })
-    .join('\n');
+/** On a terminal for people, as git colours it; else as it is, so that `git apply` takes it. */
+export function diffText(unified: string, { isTerminal, style }: Output): string {
+  return isTerminal ? unified.replaceAll(/[^\n]+/g, (line) => colouredLine(line, style)) : unified;
+}
+
+/** Without what could move the cursor. A carriage return at its end, as Windows has it, is shown as git shows it. */
+function colouredLine(line: string, style: Style): string {
+  const isDos = line.endsWith('\r');
+  const text = printable(isDos ? line.slice(0, -1) : line);
+  return paintOf(text, style)(text) + (isDos ? style.dim('^M') : '');
+}
+
+function paintOf(text: string, { bold, green, red, cyan }: Style): (text: string) => string {
+  if (/^(\+\+\+|---|diff|index|new|deleted|rename|similarity|old) /.test(text)) return bold;
+  if (text.startsWith('+')) return green;
+  if (text.startsWith('-')) return red;
+  return text.startsWith('@@') ? cyan : (plain) => plain;
 }

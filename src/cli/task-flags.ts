@@ -2,6 +2,7 @@ import { TaskKindSchema, TaskStatusSchema, type TaskKind, type TaskStatus } from
 import { parse } from '../platform/config.js';
 import { enumWords } from '../platform/rpc/words.js';
 import { optional } from './flags.js';
+import { textOf } from './input.js';
 import { parsePriority, priorities } from './job-text.js';
 
 const kindWords = enumWords(TaskKindSchema);
@@ -28,10 +29,18 @@ export function wordOf(words: readonly string[], text: string): string {
   return word;
 }
 
+/** More than any server takes. */
+const maxDescriptionBytes = 1024 * 1024;
+
+/** What was given for a description; for `-` what stdin says, without its blank end. Throws UsageError naming the argument. */
+export async function descriptionOf(argument: string, given: string): Promise<string> {
+  return given === '-' ? (await textOf(argument, given, maxDescriptionBytes)).trimEnd() : given;
+}
+
 export const repoFlag = optional({
   flag: 'repo',
   value: 'ID|PATH',
-  help: 'The repository; by default the one of the current directory.',
+  help: 'The repository, by its id or a path in it; by default the one of the current directory.',
   parse: parse.text,
 });
 

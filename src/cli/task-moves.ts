@@ -6,7 +6,7 @@ import { optional, required, toggle } from './flags.js';
 import { jsonFlag } from './jobs-get.js';
 import { stdout } from './output.js';
 import { urlFlag, withClient } from './server-access.js';
-import { contextFlag, parseStatus, priorityFlag, statusNames } from './task-flags.js';
+import { contextFlag, descriptionOf, parseStatus, priorityFlag, statusNames } from './task-flags.js';
 import { taskHere } from './task-place.js';
 import { shownTask } from './task-text.js';
 
@@ -125,15 +125,24 @@ function statusOf(text: string): ReturnType<typeof parseStatus> {
 export const taskEditCommand = command({
   positionals: ['[ID]'],
   flags: {
-    description: optional({ flag: 'description', value: 'TEXT', help: 'What is to be done.', parse: parse.text }),
+    description: optional({
+      flag: 'description',
+      value: 'TEXT',
+      help: 'What is to be done; - is stdin.',
+      parse: parse.text,
+    }),
     context: { ...contextFlag, help: `${contextFlag.help} Empty clears it.` },
     priority: priorityFlag,
     json: jsonFlag,
     url: urlFlag,
   },
   about: 'Changes what is given, and nothing else.',
-  run: ({ url, json, description, context, priority }, [named]) =>
-    withClient(url, async (client) => {
+  async run({ url, json, description: given, context, priority }, [named]) {
+    if (given === undefined && context === undefined && priority === undefined) {
+      throw new UsageError('nothing is to be changed; give --description, --context or --priority');
+    }
+    const description = given === undefined ? undefined : await descriptionOf('--description', given);
+    return withClient(url, async (client) => {
       const { task } = await client.tasks.updateTask({
         id: taskHere(named),
         ...(description !== undefined && { description }),
@@ -142,7 +151,8 @@ export const taskEditCommand = command({
       });
       printMoved(task, json);
       return exitCodes.ok;
-    }),
+    });
+  },
 });
 
 export const taskDeleteCommand = command({

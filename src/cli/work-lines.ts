@@ -1,6 +1,6 @@
 import { StringDecoder } from 'node:string_decoder';
 import { errorFactsOf, type WorkerEvent, type WorkerLog } from '../client/index.js';
-import { durationText, type Output } from './output.js';
+import { durationText, type Output, printable } from './output.js';
 import { startCommand } from './server-access.js';
 
 /** What a worker does, a line an event, for people. */
@@ -34,7 +34,7 @@ export function createTextLog(output: Output, url: string): WorkerLog {
       case 'job_released':
         return say(`${nameOf(event)} given back`);
       case 'refused':
-        return say(`${nameOf(event)} report refused: ${event.word}: ${event.message}`);
+        return say(`${nameOf(event)} report refused: ${event.word}: ${printable(event.message)}`);
     }
   };
 }
@@ -83,7 +83,7 @@ function nameOf({ job }: JobEvent): string {
 
 function lostText(error: unknown, url: string): string {
   if (error === undefined) return `${url} ended the connection`;
-  return `cannot reach ${url} (${errorFactsOf(error).message})`;
+  return `cannot reach ${url} (${printable(errorFactsOf(error).message)})`;
 }
 
 /** Passes on what programs write to stderr, whole lines at a time, each behind the id of its job. */

@@ -123,7 +123,12 @@ describe('get', () => {
   });
 
   test('is readable', async () => {
-    const { id } = await rest().submit({ kind: 'readable', payload: { file: 'a.txt' }, timeout_sec: 5, priority: 1 });
+    const { id } = await rest().submit({
+      kind: 'readable',
+      payload: { file: '\u009b\u202eexe.txt' },
+      timeout_sec: 5,
+      priority: 1,
+    });
     await rest().fail(await claimOne(rest(), { kinds: ['readable'] }), {
       error: { code: 'exit_1', message: 'first\nsecond \u001b[31mred' },
     });
@@ -139,7 +144,7 @@ describe('get', () => {
       'timeout      5 s',
       `started_at   ${time}`,
       `finished_at  ${time} \\(\\d.\\d+ s\\)`,
-      'payload      {"file":"a.txt"}',
+      'payload      {"file":"\uFFFD\uFFFDexe.txt"}',
       'error        exit_1 first',
       '             second \uFFFD\\[31mred',
     ];

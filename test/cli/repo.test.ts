@@ -1,9 +1,9 @@
-import { realpathSync } from 'node:fs';
+import { realpathSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { useBuiltServer } from '../support/built-server.js';
-import { useGitRepos } from '../support/git-repos.js';
+import { git, useGitRepos, writeFiles } from '../support/git-repos.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { useOneProcess } from './support/one-process.js';
@@ -34,6 +34,26 @@ describe('muster repo', () => {
     for (const named of [id, root]) {
       expect(JSON.parse((await run('show', named, '--json')).stdout)).toEqual(listed);
     }
+    // Below the root, in a work tree of it, and by a link to either.
+    writeFiles(root, { 'deep/down/file': '' });
+    const worktree = path.join(repos.folder(), 'tree');
+    git(root, 'worktree', 'add', '--quiet', worktree);
+    const link = path.join(repos.folder(), 'link');
+    symlinkSync(path.join(root, 'deep'), link);
+    for (const cwd of [root, path.join(root, 'deep', 'down'), worktree, link]) {
+      const here = await inOneProcess(['repo', 'show', '--json'], { env, cwd });
+      expect(JSON.parse(here.stdout)).toEqual(listed);
+      expect(JSON.parse((await run('show', cwd, '--json')).stdout)).toEqual(listed);
+      expect(await inOneProcess(['task', 'list', '--repo', '.'], { env, cwd })).toMatchObject({ code: 0 });
+    }
+    // What is not there may be meant to be anywhere.
+    const typo = path.join(root, 'deep', 'dwon');
+    expect(await run('show', typo)).toMatchObject({
+      code: 1,
+      stderr: `muster: not_found: ${typo} is not registered; see muster repo list\n`,
+    });
+    // To forget it, it has to be named as it was registered.
+    expect(await run('unregister', path.dirname(typo))).toMatchObject({ code: 1 });
     const shown = (await run('show', id)).stdout.split('\n');
     expect(shown[0]).toBe(`id              ${id}`);
     expect(shown).toContain('default_branch  main');

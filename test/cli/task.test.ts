@@ -1,9 +1,11 @@
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { useBuiltServer } from '../support/built-server.js';
-import { useGitRepos, writeFiles } from '../support/git-repos.js';
+import { git, useGitRepos, writeFiles } from '../support/git-repos.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { createTasksClient, registerRepo, type TasksClient } from '../support/tasks-client.js';
+import { runMuster } from './support/muster.js';
 import { useOneProcess } from './support/one-process.js';
 
 useBuiltServer();
@@ -79,6 +81,57 @@ describe('muster task', () => {
     expect(await said(['show', one, '--json']).then(JSON.parse)).toEqual(await tasks.get(one));
   });
 
+  test('reads a description from stdin', { timeout: 60_000 }, async () => {
+    const { root, said } = await setUp();
+    const from = async (stdin: string, ...args: readonly string[]) => {
+      const ended = await runMuster(['task', ...args], { cwd: root, env: { MUSTER_URL: app.current.url }, stdin });
+      return { ...ended, stdout: ended.stdout.trim() };
+    };
+    const long = `Größer\n\n${'ä'.repeat(5000)} 😀`;
+    const { stdout: id } = await from(`${long}\n`, 'add', '-');
+    expect((await tasks.get(id)).task.description).toBe(long);
+    expect(await from('Anew\r\n', 'edit', id, '--description', '-')).toMatchObject({ code: 0, stderr: '' });
+    expect((await tasks.get(id)).task.description).toBe('Anew');
+    expect(await from('', 'add', '-')).toMatchObject({
+      code: 1,
+      stderr: 'muster: invalid_request: description: is required\n',
+    });
+    expect(await from('x'.repeat(1024 * 1024 + 1), 'add', '-')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("DESCRIPTION: '-' has more than the 1048576 bytes that are allowed\n") as string,
+    });
+    expect((await said(['list'])).split('\n')).toHaveLength(2);
+  });
+
+  test('knows the task of a work tree whatever is checked out in it', async () => {
+    const { root, said, task } = await setUp();
+    const id = await said(['add', 'x']);
+    const worktree = await said(['start', id]);
+    const below = path.join(worktree, 'below');
+    writeFiles(below, { 'a.txt': '' });
+    const shown = new RegExp(`^id +${id}\n`);
+    git(worktree, 'checkout', '--quiet', '--detach');
+    expect(await said(['show'], below)).toMatch(shown);
+    expect(await said(['diff'], worktree)).toMatch(/^diff --git a\/below\/a.txt /);
+    git(worktree, 'checkout', '--quiet', '-b', 'aside');
+    expect(await said(['show'], worktree)).toMatch(shown);
+    // It is the server that says whether it can be submitted so.
+    expect(await task(['submit'], worktree)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`task/${id}`) as string,
+    });
+
+    // In a work tree that somebody has made, what is checked out tells.
+    const own = path.join(repos.folder(), 'own');
+    git(root, 'worktree', 'add', '--quiet', own, `task/${id}`);
+    expect(await said(['show'], own)).toMatch(shown);
+    git(own, 'checkout', '--quiet', '--detach');
+    expect(await task(['show'], own)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('which task?') as string,
+    });
+  });
+
   test('says what is wrong', async () => {
     const { task } = await setUp();
     const elsewhere = repos.folder();
@@ -98,10 +151,30 @@ describe('muster task', () => {
       code: 2,
       stderr: expect.stringContaining("--kind: 'epic' is none of Milestone, Task, Subtask") as string,
     });
+    expect(await task(['edit', 'task_none'])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: [
+        'muster: nothing is to be changed; give --description, --context or --priority',
+        'See muster help task edit.',
+        '',
+      ].join('\n'),
+    });
     expect(await task(['start', 'task_none'])).toEqual({
       code: 1,
       stdout: '',
       stderr: 'muster: not_found: There is no task task_none.\n',
     });
+  });
+
+  test('says it without what others have written for the terminal', async () => {
+    const { task, said } = await setUp();
+    const worktree = await said(['start', await said(['add', 'x'])]);
+    const nested = path.join(worktree, 'x\u001b]0;PWNED\u0007\u202e');
+    mkdirSync(nested);
+    git(nested, 'init', '--quiet');
+    const { code, stdout, stderr } = await task(['submit'], worktree);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^muster: \w+: .*x\uFFFD\]0;PWNED\uFFFD\uFFFD.*\n$/);
   });
 });

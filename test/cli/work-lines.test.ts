@@ -1,9 +1,10 @@
+import { Code, ConnectError } from '@connectrpc/connect';
 import { expect, test } from 'vitest';
-import { createStderrLines } from '../../src/cli/work-lines.js';
 import type { Output } from '../../src/cli/output.js';
+import { createStderrLines, createTextLog } from '../../src/cli/work-lines.js';
 
-/** What is written for these chunks, `[job, bytes]`, undefined bytes being the end of a job. */
-function written(chunks: readonly (readonly [string, Buffer | string | undefined])[]): readonly string[] {
+/** An output without colours that keeps its lines. */
+function keptLines(): { readonly lines: readonly string[]; readonly output: Output } {
   const lines: string[] = [];
   const same = (text: string): string => text;
   const output: Output = {
@@ -13,6 +14,12 @@ function written(chunks: readonly (readonly [string, Buffer | string | undefined
     columns: 80,
     style: { bold: same, dim: same, red: same, green: same, yellow: same, cyan: same },
   };
+  return { lines, output };
+}
+
+/** What is written for these chunks, `[job, bytes]`, undefined bytes being the end of a job. */
+function written(chunks: readonly (readonly [string, Buffer | string | undefined])[]): readonly string[] {
+  const { lines, output } = keptLines();
   const stderr = createStderrLines(output);
   for (const [job, chunk] of chunks) {
     if (chunk === undefined) stderr.end(job);
@@ -47,4 +54,26 @@ test('a line without an end is not kept for ever', () => {
       ['a', undefined],
     ]),
   ).toEqual([`[a] ${long}`, '[a] y']);
+});
+
+test('what a server has said cannot move the cursor', () => {
+  const { lines, output } = keptLines();
+  const log = createTextLog(output, 'http://127.0.0.1:1');
+  const job = {
+    id: 'job_1',
+    kind: 'build',
+    payload: null,
+    priority: 2,
+    attempts: 1,
+    maxAttempts: 3,
+    timeoutSec: undefined,
+    previousError: undefined,
+    createdAt: new Date(0),
+  };
+  log({ type: 'refused', job, word: 'lease_lost', message: 'gone\u001b[2J' });
+  log({ type: 'disconnected', error: new ConnectError('bad\u001b[2J', Code.Internal), retryInMs: 1000 });
+  expect(lines.map((line) => line.slice('00:00:00 '.length))).toEqual([
+    'job_1 build report refused: lease_lost: gone\uFFFD[2J',
+    'cannot reach http://127.0.0.1:1 (bad\uFFFD[2J); trying again in 1.0 s. Start one with: muster serve --port 1',
+  ]);
 });

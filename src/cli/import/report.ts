@@ -1,3 +1,4 @@
+import { firstLine } from '../../platform/text.js';
 import { priorities } from '../job-text.js';
 import { alignColumns, type Output, printable, type Style } from '../output.js';
 import type { Counts, ImportPlan, PlannedTask } from './plan.js';
@@ -47,7 +48,7 @@ export function planLines(plan: ImportPlan, { style }: Output): string[] {
   }
   const rows: string[][] = [];
   const add = (task: PlannedTask, lead: string, below: string): void => {
-    const title = shortened(task.item.title);
+    const title = printable(firstLine(task.item.title, 60));
     const name = task.parent === undefined ? style.bold(title) : title;
     const priority = priorities[task.item.priority] ?? '';
     rows.push([
@@ -73,11 +74,6 @@ function stateText({ imported, close, blockers }: PlannedTask, style: Style): st
   if (close !== undefined) return style.green(close);
   const shown = blockers.slice(0, 5).map(printable).join(', ');
   return blockers.length === 0 ? '' : style.red(`after ${shown}${blockers.length > 5 ? ', …' : ''}`);
-}
-
-function shortened(title: string): string {
-  const [line = ''] = printable(title.trim()).split('\n', 1);
-  return line.length > 60 ? `${line.slice(0, 59)}…` : line;
 }
 
 /** `plan.jsonl:7: bd-3: priority: has to be …`. */

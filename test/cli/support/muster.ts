@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly stdin?: string;
   /** By default a folder that has nothing to do with anything. */
   readonly cwd?: string;
+  /** What `/bin/sh` does before it becomes the program: a line that ends in `exec "$@"`. */
+  readonly shell?: string;
 }
 
 /** The built `muster`, as a process; gone when the test has finished. */
@@ -36,8 +38,11 @@ export interface Running {
 }
 
 /** Needs a `beforeAll(build)`, as useBuiltServer has it. */
-export function startMuster(args: readonly string[], { env = {}, stdin, cwd = tmpdir() }: RunOptions = {}): Running {
-  const child: ChildProcess = spawn(process.execPath, [program, ...args], {
+export function startMuster(args: readonly string[], options: RunOptions = {}): Running {
+  const { env = {}, stdin, cwd = tmpdir(), shell } = options;
+  const line = [process.execPath, program, ...args];
+  const [file = '', ...rest] = shell === undefined ? line : ['/bin/sh', '-c', shell, 'sh', ...line];
+  const child: ChildProcess = spawn(file, rest, {
     cwd,
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
