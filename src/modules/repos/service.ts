@@ -4,14 +4,34 @@ import { AppError, invalidField } from '../../errors.js';
 import type { Clock } from '../../platform/clock.js';
 import { idCursor } from '../../platform/cursor.js';
 import type { Db, Queries, Tx } from '../../platform/db/db.js';
-import { type Git, inspectRepository, listBranches } from '../../platform/git/index.js';
+import { type Git, inspectRepository, listBranches, type Repository } from '../../platform/git/index.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
 import type { Log } from '../../platform/log.js';
 import { createPaging, type PageInput } from '../../platform/paging.js';
 import { type Appended, appendEvents, type Origin } from '../events/index.js';
-import { checkPath, defaultBranchOf, nameOf, type RegisterInput, type Repo } from './repos.js';
-import { findRepo, findRepoByPath, holdRepo, insertRepo, listRepos, referrerOf, removeRepo } from './store.js';
+import {
+  type Branches,
+  checkIsThere,
+  checkPath,
+  defaultBranchOf,
+  nameOf,
+  patchOf,
+  type RegisterInput,
+  type Repo,
+  type UpdateInput,
+} from './repos.js';
+import {
+  findRepo,
+  findRepoByPath,
+  holdRepo,
+  insertRepo,
+  listRepos,
+  lockForChange,
+  referrerOf,
+  removeRepo,
+  updateRepo,
+} from './store.js';
 
 export interface ReposDeps {
   readonly db: Db;
@@ -32,6 +52,8 @@ export interface Repos {
   get(id: string): Promise<Repo>;
   byPath(path: string): Promise<Repo | undefined>;
   list(input: PageInput): Promise<{ readonly repos: readonly Repo[]; readonly nextCursor: string | undefined }>;
+  /** Answers it as it is then. Rejects with `not_found`, and with `conflict` when the repository cannot be used any more. */
+  update(input: UpdateInput, origin: Origin, keep?: Keep<Repo>): Promise<Repo>;
   /** Rejects with `conflict` while something refers to it by a foreign key. */
   unregister(id: string, origin: Origin, keep?: Keep<void>): Promise<void>;
 }
@@ -56,6 +78,21 @@ export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps)
     return repo;
   }
 
+  /** Has tasks begin at a branch from now on; nothing is changed when they do already. */
+  async function moveTo(tx: Tx, before: Repo, defaultBranch: string | undefined, origin: Origin): Promise<Repo> {
+    if (defaultBranch === undefined || defaultBranch === before.defaultBranch) return before;
+    const now = clock.now();
+    const repo: Repo = { ...before, defaultBranch, updatedAt: now };
+    await updateRepo(tx, repo);
+    const payload = { default_branch: defaultBranch, updated_at: now };
+    await appendEvents(tx, origin, now, [{ type: 'RepoUpdated', repoId: repo.id, payload }]);
+    tx.afterCommit(() => {
+      log.info('repo_updated', { corr_id: origin.correlationId, repo_id: repo.id });
+      appended('RepoUpdated', 1);
+    });
+    return repo;
+  }
+
   return {
     async register(input, origin, keep) {
       const now = clock.now();
@@ -63,7 +100,8 @@ export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps)
       await db.transaction(async (tx) => {
         await addRepo(tx, repo);
         const { id, path, name, vcsType, defaultBranch } = repo;
-        const payload = { path, name, vcs_type: vcsType, default_branch: defaultBranch, created_at: now };
+        const times = { created_at: now, updated_at: now };
+        const payload = { path, name, vcs_type: vcsType, default_branch: defaultBranch, ...times };
         await appendEvents(tx, origin, now, [{ type: 'RepoRegistered', repoId: id, payload }]);
         await keep?.(tx, repo);
       });
@@ -81,6 +119,18 @@ export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps)
       const page = paging(input);
       const { rows: repos, nextCursor } = page.of(await listRepos(db, page.count, page.place));
       return { repos, nextCursor };
+    },
+    async update(input, origin, keep) {
+      const { defaultBranch } = patchOf(input);
+      const before = await get(input.id);
+      if (defaultBranch !== undefined) checkIsThere(defaultBranch, await branchesNow(git, before));
+      return db.transaction(async (tx) => {
+        const found = await lockForChange(tx, input.id);
+        if (found === undefined) throw unknownRepo(input.id);
+        const repo = await moveTo(tx, found, defaultBranch, origin);
+        await keep?.(tx, repo);
+        return repo;
+      });
     },
     async unregister(id, origin, keep) {
       const now = clock.now();
@@ -106,9 +156,20 @@ async function newRepo(git: Git, input: RegisterInput): Promise<Omit<Repo, 'id' 
   checkPath(input.path);
   const found = await inspectRepository(git, input.path);
   if (found.kind === 'refused') throw invalidField('path', found.why);
-  const { root, gitDir, headBranch } = found.repository;
-  const defaultBranch = defaultBranchOf(input, { head: headBranch, all: await listBranches(gitDir) });
+  const { root } = found.repository;
+  const defaultBranch = defaultBranchOf(input, await branchesOf(found.repository));
   return { path: root, name: nameOf(input, root), vcsType: 'Git', defaultBranch };
+}
+
+async function branchesOf({ headBranch, gitDir }: Repository): Promise<Branches> {
+  return { head: headBranch, all: await listBranches(gitDir) };
+}
+
+/** Those of a repository that is registered. Throws `conflict` when it cannot be used any more. */
+async function branchesNow(git: Git, { path }: Repo): Promise<Branches> {
+  const found = await inspectRepository(git, path);
+  if (found.kind === 'repository') return branchesOf(found.repository);
+  throw new AppError('conflict', `The repository ${path} ${found.why}.`, { details: { path } });
 }
 
 /** Throws `conflict` with the id under which the path is registered already. */

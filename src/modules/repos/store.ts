@@ -58,6 +58,26 @@ export async function holdRepo(tx: Tx, id: string): Promise<Repo | undefined> {
   return row && repoOf(row);
 }
 
+const ofOne: Statement = {
+  name: 'repos_lock',
+  text: `SELECT ${columns} FROM repos r WHERE r.id = $1 FOR NO KEY UPDATE`,
+};
+
+/** The same, and keeps others from changing it, too. */
+export async function lockForChange(tx: Tx, id: string): Promise<Repo | undefined> {
+  const [row] = await tx.query<RepoRow>(ofOne, [id]);
+  return row && repoOf(row);
+}
+
+const update: Statement = {
+  name: 'repos_update',
+  text: 'UPDATE repos SET default_branch = $2, updated_at = $3 WHERE id = $1',
+};
+
+export async function updateRepo(tx: Tx, { id, defaultBranch, updatedAt }: Repo): Promise<void> {
+  await tx.query(update, [id, defaultBranch, updatedAt.toISOString()]);
+}
+
 const byPath: Statement = { name: 'repos_by_path', text: `SELECT ${columns} FROM repos r WHERE r.path = $1` };
 
 export async function findRepoByPath(on: Queries, path: string): Promise<Repo | undefined> {
