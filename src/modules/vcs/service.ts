@@ -9,6 +9,7 @@ import {
   isObjectId,
   makeWorkTree,
   type Person,
+  readHeadBranch,
   readRef,
   removeWorkTree,
   type WorkTree,
@@ -115,7 +116,8 @@ export interface Vcs {
   foresee(task: TaskRef): TaskRef;
   /**
    * Makes branch and work tree, or what is missing of them. `invalid_request` naming `base` when there is no such commit, `conflict`
-   * when the repository has none yet or lacks `lastSeen` as well, when it cannot be used any more, or when the branch has begun elsewhere.
+   * when the default branch has none yet or is gone, when the repository lacks `lastSeen` as well or cannot be used any more, or when the
+   * branch has begun elsewhere.
    */
   prepare(input: PrepareInput): Promise<Prepared>;
   /**
@@ -130,8 +132,8 @@ export interface Vcs {
    */
   compare(input: CompareInput): Promise<Comparison>;
   /**
-   * A file's text on the tip of the repository's default branch; undefined when that has no commit yet. `conflict` naming file and
-   * commit when it is no plain file, too large or no UTF-8.
+   * A file's text on the tip of the repository's default branch; undefined when that has no commit yet, or is gone. `conflict` naming file
+   * and commit when it is no plain file, too large or no UTF-8.
    */
   readDefault(input: ReadDefaultInput): Promise<DefaultFile | undefined>;
   /** How many lines a file of a commit has; 0 where there is no such file. */
@@ -267,7 +269,7 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
 async function baseOf({ view }: WorkTree, { repo, taskId, base: asked, lastSeen }: PrepareInput): Promise<string> {
   if (asked === undefined) {
     const head = await defaultHead(view, repo);
-    if (head === undefined) throw noCommitYet(repo);
+    if (head === undefined) throw noCommitYet(repo, await readHeadBranch(view.repository.gitDir));
     return head;
   }
   checkBase(asked);

@@ -3,7 +3,7 @@ export { inspectRepository, type Inspection, type Repository } from './inspect.j
 export { isObjectId, isRefName } from './ref-name.js';
 export { keepRef } from './kept-ref.js';
 export { readLooseTree } from './objects.js';
-export { listBranches, readRef } from './refs.js';
+export { listBranches, readHeadBranch, readRef } from './refs.js';
 export { removeStaleLocks } from './stale-lock.js';
 export { commitAll, type CommitInput, type Person } from './commit.js';
 export { type Committed, compareWorkTree } from './compare.js';
