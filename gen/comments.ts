@@ -154,7 +154,7 @@ export const comments: Readonly<Record<string, string>> = {
   "muster.v1.RepoService.GetRepoByPath": "Finds the repository that is registered with a path; null when there is none.",
   "muster.v1.RepoService.ListRepos": "Lists repositories, newest first, one page at a time.",
   "muster.v1.RepoService.UpdateRepo": "Changes the fields that are given. A default branch is judged as when registering: `invalid_request` for one that there is not. What has\nbegun stays where it began; tasks that are started from now on begin there, and the repository's file of gates is read there.\n`conflict` when the repository is no longer there, or can no longer be used.",
-  "muster.v1.RepoService.UnregisterRepo": "Forgets a repository, and changes nothing in it. `conflict` while it has tasks.",
+  "muster.v1.RepoService.UnregisterRepo": "Forgets a repository, and changes nothing in it. `conflict` while it has tasks, and while branches and work trees of deleted ones are\nbeing cleared away. Where the repository is gone, nothing has to be cleared away in it, and their files go with what is known of it.",
   "muster.v1.TaskVcs": "The branch and the work tree of a task.",
   "muster.v1.TaskVcs.ref_name": "The branch, without `refs/heads/`.",
   "muster.v1.TaskVcs.change_id": "What is changed; for git the branch.",

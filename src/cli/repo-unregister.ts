@@ -8,7 +8,7 @@ import { urlFlag, withClient } from './server-access.js';
 export const repoUnregisterCommand = command({
   positionals: ['ID|PATH'],
   flags: { json: jsonFlag, url: urlFlag },
-  about: 'Refused while the repository has tasks.',
+  about: 'Refused while the repository has tasks, which can be deleted also when its folder is gone.',
   run: ({ url, json }, [named = '']) =>
     withClient(url, async (client) => {
       const { id } = await repoNamed(client, named);

@@ -404,7 +404,8 @@ export const RepoService: GenService<{
     output: typeof UpdateRepoResponseSchema;
   },
   /**
-   * Forgets a repository, and changes nothing in it. `conflict` while it has tasks.
+   * Forgets a repository, and changes nothing in it. `conflict` while it has tasks, and while branches and work trees of deleted ones are
+   * being cleared away. Where the repository is gone, nothing has to be cleared away in it, and their files go with what is known of it.
    *
    * @generated from rpc muster.v1.RepoService.UnregisterRepo
    */

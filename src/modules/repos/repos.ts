@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { invalidField } from '../../errors.js';
+import { AppError, invalidField } from '../../errors.js';
 import { isRefName } from '../../platform/git/index.js';
 import { checkText } from '../../platform/text.js';
 
@@ -94,4 +94,8 @@ function checkBranchName(name: string): string {
 export function checkIsThere(branch: string, { head, all }: Branches): string {
   if (branch === head || all.includes(branch)) return branch;
   throw invalidField('default_branch', `there is no branch '${branch.slice(0, 200)}' in the repository`);
+}
+
+export function unknownRepo(id: string): AppError {
+  return new AppError('not_found', `There is no repository ${id}.`);
 }

@@ -1,15 +1,13 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { AppError, invalidField } from '../../errors.js';
-import type { Clock } from '../../platform/clock.js';
 import { idCursor } from '../../platform/cursor.js';
-import type { Db, Queries, Tx } from '../../platform/db/db.js';
+import type { Queries, Tx } from '../../platform/db/db.js';
 import { type Git, inspectRepository, listBranches, type Repository } from '../../platform/git/index.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
-import type { Log } from '../../platform/log.js';
 import { createPaging, type PageInput } from '../../platform/paging.js';
-import { type Appended, appendEvents, type Origin } from '../events/index.js';
+import { appendEvents, type Origin } from '../events/index.js';
 import {
   type Branches,
   checkIsThere,
@@ -19,28 +17,14 @@ import {
   patchOf,
   type RegisterInput,
   type Repo,
+  unknownRepo,
   type UpdateInput,
 } from './repos.js';
-import {
-  findRepo,
-  findRepoByPath,
-  holdRepo,
-  insertRepo,
-  listRepos,
-  lockForChange,
-  referrerOf,
-  removeRepo,
-  updateRepo,
-} from './store.js';
+import { findRepo, findRepoByPath, holdRepo, insertRepo, listRepos, lockForChange, updateRepo } from './store.js';
+import { createUnregister, type UnregisterDeps } from './unregister.js';
 
-export interface ReposDeps {
-  readonly db: Db;
-  readonly clock: Clock;
+export interface ReposDeps extends UnregisterDeps {
   readonly newId: NewId;
-  readonly log: Log;
-  readonly git: Git;
-  /** Called after a commit with events in it. */
-  readonly appended: Appended;
 }
 
 const paging = createPaging(idCursor('repo'), (repo: Repo) => repo.id);
@@ -54,7 +38,7 @@ export interface Repos {
   list(input: PageInput): Promise<{ readonly repos: readonly Repo[]; readonly nextCursor: string | undefined }>;
   /** Answers it as it is then. Rejects with `not_found`, and with `conflict` when the repository cannot be used any more. */
   update(input: UpdateInput, origin: Origin, keep?: Keep<Repo>): Promise<Repo>;
-  /** Rejects with `conflict` while something refers to it by a foreign key. */
+  /** Rejects with `conflict` while it has tasks, or while what deleted ones have left in it is not cleared away. */
   unregister(id: string, origin: Origin, keep?: Keep<void>): Promise<void>;
 }
 
@@ -71,7 +55,10 @@ export async function lockRepo(tx: Tx, id: string): Promise<Repo | undefined> {
   return isId('repo', id) ? holdRepo(tx, id) : undefined;
 }
 
-export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps): Repos {
+export function createRepos(deps: ReposDeps): Repos {
+  const { db, clock, newId, log, git, appended } = deps;
+  const unregister = createUnregister(deps);
+
   async function get(id: string): Promise<Repo> {
     const repo = await getRepo(db, id);
     if (repo === undefined) throw unknownRepo(id);
@@ -133,20 +120,7 @@ export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps)
       });
     },
     async unregister(id, origin, keep) {
-      const now = clock.now();
-      const remove = async (tx: Tx): Promise<boolean> => {
-        const repo = await removeRepo(tx, id);
-        if (repo === undefined) return false;
-        const payload = { path: repo.path, name: repo.name };
-        await appendEvents(tx, origin, now, [{ type: 'RepoUnregistered', repoId: id, payload }]);
-        await keep?.(tx, undefined);
-
-        return true;
-      };
-      const removed = isId('repo', id) && (await removing(id, () => db.transaction(remove)));
-      if (!removed) throw unknownRepo(id);
-      log.info('repo_unregistered', { corr_id: origin.correlationId, repo_id: id });
-      appended('RepoUnregistered', 1);
+      await unregister(await get(id), origin, keep);
     },
   };
 }
@@ -182,21 +156,4 @@ async function addRepo(tx: Tx, repo: Repo): Promise<void> {
       details: { field: 'path', id: known.id },
     });
   }
-}
-
-async function removing<T>(id: string, remove: () => Promise<T>): Promise<T> {
-  try {
-    return await remove();
-  } catch (error) {
-    const referrer = referrerOf(error);
-    if (referrer === undefined) throw error;
-    throw new AppError('conflict', `${id} still has ${referrer}; delete them first.`, {
-      details: { id, used_by: referrer },
-      cause: error,
-    });
-  }
-}
-
-function unknownRepo(id: string): AppError {
-  return new AppError('not_found', `There is no repository ${id}.`);
 }

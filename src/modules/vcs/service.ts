@@ -140,6 +140,8 @@ export interface Vcs {
   lines(input: LinesInput): Promise<number>;
   /** Removes work tree and branch, and keeps what was committed. Answers the branch's last head; undefined when there was none. */
   archive(task: TaskRef): Promise<{ readonly headCommit: string | undefined }>;
+  /** Removes the files of the work tree and nothing else: for a task whose repository is gone, with all that git had of it. */
+  discard(task: TaskRef): Promise<void>;
   /** Where the branch is; undefined when there is none. */
   head(task: TaskRef): Promise<string | undefined>;
   /** The same with its tree; that commit is kept for good, as one that was committed. */
@@ -250,6 +252,10 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
       return countLines(await views.open(repo.path), commit, path, signal);
     },
     archive,
+    async discard({ repo, taskId }) {
+      checkTaskId(taskId);
+      await home.discard(repo.id, taskId);
+    },
     async head(task) {
       const { view, branch: ref } = await open(task);
       return readRef(view.repository.gitDir, ref);

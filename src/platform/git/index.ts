@@ -1,5 +1,6 @@
 export { type Git, createGit, GitFailure, type GitOptions, type GitOutput, type GitRun } from './run.js';
 export { inspectRepository, type Inspection, type Repository } from './inspect.js';
+export { isGone } from './gone.js';
 export { isObjectId, isRefName } from './ref-name.js';
 export { keepRef } from './kept-ref.js';
 export { readLooseTree } from './objects.js';

@@ -379,8 +379,8 @@ describe('unregistering', () => {
       status: 409,
       json: {
         error: 'conflict',
-        message: `${id} still has belongings; delete them first.`,
-        details: { id, used_by: 'belongings' },
+        message: `${id} is still in use; delete first what belongs to it.`,
+        details: { id },
       },
     });
     expect((await rest(url, 'GET', `/api/repos/${id}`)).status).toBe(200);
