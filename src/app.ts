@@ -152,7 +152,6 @@ async function compose(
     localAllowed: isLoopbackHost(config.host) && config.oidcIssuer === undefined,
   });
   const git = createGit();
-  const repos = createRepos({ db, clock, newId, log, git, appended });
   const vcs = createVcs({ git, dataDir: config.dataDir });
   const queue = jobs.ownQueue('muster.gate');
   const rounds = createGateRounds({ queue });
@@ -180,6 +179,7 @@ async function compose(
     committer: config.committer,
     pollMs: config.pollInterval,
   });
+  const repos = createRepos({ db, clock, newId, log, git, appended, tasks: tasks.remains });
   const { change, changeOf } = createChanger({ db, clock, log, appended });
   const learnings = createLearnings({
     db,

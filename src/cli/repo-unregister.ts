@@ -8,7 +8,8 @@ import { urlFlag, withClient } from './server-access.js';
 export const repoUnregisterCommand = command({
   positionals: ['ID|PATH'],
   flags: { json: jsonFlag, url: urlFlag },
-  about: 'Refused while the repository has tasks. PATH is the root of its work tree.',
+  about:
+    'PATH is the root of its work tree. Refused while the repository has tasks, which can be deleted also when its folder is gone.',
   run: ({ url, json }, [named = '']) =>
     withClient(url, async (client) => {
       const { id } = await repoNamed(client, named, { isRoot: true });

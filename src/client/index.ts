@@ -26,6 +26,7 @@ export {
 export type { GateResultRow, GateRow } from './reduce-gates.js';
 export type { HelpRow } from './reduce-help.js';
 export type { LearningRow } from './reduce-learnings.js';
+export type { RepoRow } from './reduce-repos.js';
 export type { CommentRow, ReviewRow } from './reduce-reviews.js';
 export { isEffectivelyBlocked, type TaskRow } from './reduce-tasks.js';
 export type { JobContext, JobHandler } from './slots.js';

@@ -3,6 +3,7 @@ import type { LedgerEvent } from './event-json.js';
 import { type HelpRow, helpAfter } from './reduce-help.js';
 import { type GateResultRow, type GateRow, gatesAfter } from './reduce-gates.js';
 import { type LearningRow, learningsAfter } from './reduce-learnings.js';
+import { type RepoRow, reposAfter } from './reduce-repos.js';
 import { type CommentRow, type ReviewRow, reviewsAfter } from './reduce-reviews.js';
 import { type TaskRow, tasksAfter } from './reduce-tasks.js';
 import { told } from './told.js';
@@ -36,6 +37,8 @@ export interface LedgerState {
   readonly seq: number;
   /** By id, which is the order in which they were submitted. */
   readonly jobs: ChunkedMap<JobRow>;
+  /** By id, which is the order in which they were registered. Those that were unregistered are gone. */
+  readonly repos: ChunkedMap<RepoRow>;
   /** By id, which is the order in which those of a kind were created. Deleted ones are gone. */
   readonly tasks: ChunkedMap<TaskRow>;
   /** What each task has learned that has learned anything, by its id, oldest first. */
@@ -75,6 +78,7 @@ export function emptyLedgerState({ filtered = false }: LedgerStateOptions = {}):
   return {
     seq: 0,
     jobs: nothing(),
+    repos: nothing(),
     tasks: nothing(),
     reviews: nothing(),
     comments: nothing(),
@@ -101,6 +105,7 @@ export function reduceEvent(state: LedgerState, event: LedgerEvent): LedgerState
     ...state,
     seq,
     jobs: jobsAfter(state.jobs, event),
+    repos: reposAfter(state.repos, event),
     tasks: tasksAfter(state.tasks, event),
     learnings: learningsAfter(state.learnings, event),
     help: helpAfter(state.help, event),

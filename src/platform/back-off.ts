@@ -2,7 +2,8 @@
 export interface BackOff {
   /** Answers whether it failed for another reason than the time before, so that it is worth telling. */
   failed(key: string, reason: string): boolean;
-  succeeded(key: string): void;
+  /** It has succeeded, or is to be tried again at once as if it had not failed. */
+  release(key: string): void;
   /** What is to be left alone for now. */
   resting(): readonly string[];
 }
@@ -28,7 +29,7 @@ export function createBackOff({ now, firstMs, mostMs }: BackOffOptions): BackOff
       failures.set(key, { reason, ms, until: now().getTime() + ms });
       return reason !== before?.reason;
     },
-    succeeded: (key) => void failures.delete(key),
+    release: (key) => void failures.delete(key),
     resting() {
       const at = now().getTime();
       // What nobody has tried again for so long is no more, or somebody else has seen to it.

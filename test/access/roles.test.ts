@@ -11,7 +11,7 @@ import type { Plain } from '../../src/platform/rpc/codec.js';
 import { untilClaimsAreForgotten } from '../modules/jobs/support/tables.js';
 import { declaredServices, declaredStubs } from '../support/declared-services.js';
 import { createGatesClient } from '../support/gates-client.js';
-import { useGitRepos, writeFiles } from '../support/git-repos.js';
+import { git, useGitRepos, writeFiles } from '../support/git-repos.js';
 import { rest } from '../support/rest.js';
 import { sharedTestApp } from '../support/shared-app.js';
 import { openSession } from '../support/wire/raw-grpc.js';
@@ -92,7 +92,9 @@ beforeAll(async () => {
   await rest(current.url, 'POST', '/v1/jobs', { kind: 'waiting' }, own);
   const worked = ((await rest(current.url, 'POST', '/api/repos', { path: repos.repo() }, own)).json as { id: string })
     .id;
-  const repo = (await rest(current.url, 'POST', '/api/repos', { path: repos.repo() }, own)).json as { id: string };
+  const root = repos.repo();
+  git(root, 'branch', 'release');
+  const repo = (await rest(current.url, 'POST', '/api/repos', { path: root }, own)).json as { id: string };
   const addTask = async (): Promise<string> => {
     const input = { repo_id: worked, kind: 'Task', description: 'd' };
     return ((await rest(current.url, 'POST', '/api/tasks', input, own)).json as { id: string }).id;
@@ -139,6 +141,7 @@ beforeAll(async () => {
     FailJob: { ...report, error: { code: 'x', message: '' } },
     Work: { start: { workerId: 'w', kinds: ['waiting'], capacity: 1, leaseSec: 60 } },
     RegisterRepo: { path: repos.repo() },
+    UpdateRepo: { id: repo.id, defaultBranch: 'release' },
     UnregisterRepo: { id: repo.id },
     AddLearning: { taskId: task, content: 'c' },
     RequestHelp: { taskId: task, category: 'Decision', reason: 'r', suggestedOptions: [] },

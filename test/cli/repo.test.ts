@@ -63,6 +63,22 @@ describe('muster repo', () => {
     expect(JSON.parse((await run('list', '--json')).stdout)).toEqual([listed]);
     expect((await rest(url, 'GET', `/api/events?repo_id=${id}`)).json).toMatchObject([{ source: 'Cli' }]);
 
+    git(root, 'branch', 'release');
+    expect(await run('set', root, '--default-branch', 'release')).toEqual({
+      code: 0,
+      stdout: `${id} is changed\n`,
+      stderr: '',
+    });
+    expect(JSON.parse((await run('set', id, '--default-branch', 'main', '--json')).stdout)).toEqual(
+      (await rest(url, 'GET', `/api/repos/${id}`)).json,
+    );
+    expect(await run('set', id, '--default-branch', 'none')).toMatchObject({
+      code: 1,
+      stderr: "muster: invalid_request: default_branch: there is no branch 'none' in the repository\n",
+    });
+    const told = (await rest(url, 'GET', `/api/events?repo_id=${id}&type=RepoUpdated`)).json;
+    expect(told).toMatchObject([{ payload: { default_branch: 'main' } }, { payload: { default_branch: 'release' } }]);
+
     expect(await run('unregister', root)).toEqual({ code: 0, stdout: `${id} is unregistered\n`, stderr: '' });
     expect(await run('show', root)).toMatchObject({
       code: 1,

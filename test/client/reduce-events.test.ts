@@ -197,6 +197,37 @@ describe('tasks', () => {
   });
 });
 
+describe('repositories', () => {
+  const told = (seq: number, type: string, repoId: string, payload: LedgerEvent['payload']): LedgerEvent => ({
+    ...event(seq, type, payload),
+    job_id: null,
+    repo_id: repoId,
+  });
+  const registered = { path: '/p', name: 'p', vcs_type: 'Git', default_branch: 'main' };
+  const times = { created_at: at, updated_at: at };
+
+  test('have what the last event has told, and go when they are unregistered', () => {
+    const state = reduceEvents(emptyLedgerState(), [
+      told(1, 'RepoRegistered', 'repo_1', { ...registered, ...times }),
+      told(2, 'RepoRegistered', 'repo_2', { ...registered, ...times }),
+      told(3, 'RepoUpdated', 'repo_1', { default_branch: 'trunk', updated_at: later, mood: 'good' }),
+      told(4, 'RepoUnregistered', 'repo_2', { path: '/p', name: 'p' }),
+      { ...told(5, 'TaskUpdated', 'repo_3', { priority: 1 }), task_id: 'task_1' },
+    ]);
+    expect([...state.repos.values()]).toStrictEqual([
+      { id: 'repo_1', ...registered, ...times, default_branch: 'trunk', updated_at: later },
+    ]);
+  });
+
+  test('that are older than the first event have what events have told', () => {
+    const changed = told(8, 'RepoUpdated', 'repo_1', { default_branch: 'trunk', updated_at: later });
+    expect(reduceEvent(emptyLedgerState(), changed).repos.get('repo_1')).toStrictEqual({
+      ...{ id: 'repo_1', path: undefined, name: undefined, vcs_type: undefined, created_at: undefined },
+      ...{ default_branch: 'trunk', updated_at: later },
+    });
+  });
+});
+
 describe('reviews', () => {
   const told = (
     seq: number,

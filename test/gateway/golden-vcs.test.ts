@@ -132,15 +132,18 @@ test('starting', async () => {
   const blocker = await create();
   await start('what waits', await create({ blocked_by: [blocker] }));
 
-  const [unused, gone, blocked] = [repos.repo({}), repos.repo(), repos.repo()];
+  const [unused, gone, blocked, renamed] = [repos.repo({}), repos.repo(), repos.repo(), repos.repo()];
   git(blocked, 'branch', 'task');
   places[blocked] = '<repository with a branch of that name>';
   places[unused] = '<repository without a commit>';
   places[gone] = '<repository that is gone>';
+  places[renamed] = '<repository whose branch is called otherwise>';
   const of = (place: string): Promise<string> => registerRepo(url, place, bearer(human)).then((id) => create({}, id));
   await start('in a repository without a commit', await of(unused));
   await start('where a branch is in the way', await of(blocked));
-  const lost = await of(gone);
+  const [lost, branchless] = [await of(gone), await of(renamed)];
+  git(renamed, 'branch', '--move', 'trunk');
+  await start('in one whose default branch is gone', branchless);
   rmSync(gone, { recursive: true });
   await start('in one that is no longer there', lost);
   await recording.matches('task-start');

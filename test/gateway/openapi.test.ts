@@ -179,6 +179,8 @@ describe('answers of a running server are as documented', () => {
     await holds('RepoService_GetRepo', 200, call('GET', `/api/repos/${repo}`));
     await holds('RepoService_GetRepoByPath', 200, call('GET', `/api/repos/by-path?path=${path}`));
     await holds('RepoService_GetRepoByPath', 200, call('GET', '/api/repos/by-path?path=/nowhere'));
+    await holds('RepoService_UpdateRepo', 200, call('PATCH', `/api/repos/${repo}`, { default_branch: 'main' }));
+    await holds('RepoService_UpdateRepo', 400, call('PATCH', `/api/repos/${repo}`, { default_branch: null }));
     await holds('RepoService_ListRepos', 200, call('GET', '/api/repos?limit=1'));
     const task = (await holds(
       'TaskService_CreateTask',
@@ -342,6 +344,7 @@ describe('answers of a running server are as documented', () => {
     ['JobService_FailJob', 400, 'POST', '/v1/jobs/none/fail', { lease_token: 'x' }],
     ['RepoService_RegisterRepo', 400, 'POST', '/api/repos', { path: 'relative' }],
     ['RepoService_GetRepo', 404, 'GET', '/api/repos/none'],
+    ['RepoService_UpdateRepo', 404, 'PATCH', '/api/repos/none', { default_branch: 'main' }],
     ['RepoService_UnregisterRepo', 404, 'DELETE', '/api/repos/none'],
     ['TaskService_CreateTask', 400, 'POST', '/api/tasks', { repo_id: 'none', kind: 'Task', description: 'd' }],
     ['TaskService_CreateTask', 413, 'POST', '/api/tasks', { ...newTask, description: 'd'.repeat(16_385) }],

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file muster/v1/repos.proto.
  */
 export const file_muster_v1_repos: GenFile = /*@__PURE__*/
-  fileDesc("ChVtdXN0ZXIvdjEvcmVwb3MucHJvdG8SCW11c3Rlci52MSLMAQoEUmVwbxIKCgJpZBgBIAEoCRIMCgRwYXRoGAIgASgJEgwKBG5hbWUYAyABKAkSJAoIdmNzX3R5cGUYBCABKA4yEi5tdXN0ZXIudjEuVmNzVHlwZRIWCg5kZWZhdWx0X2JyYW5jaBgFIAEoCRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJvChNSZWdpc3RlclJlcG9SZXF1ZXN0EgwKBHBhdGgYASABKAkSEQoEbmFtZRgCIAEoCUgAiAEBEhsKDmRlZmF1bHRfYnJhbmNoGAMgASgJSAGIAQFCBwoFX25hbWVCEQoPX2RlZmF1bHRfYnJhbmNoIjUKFFJlZ2lzdGVyUmVwb1Jlc3BvbnNlEh0KBHJlcG8YASABKAsyDy5tdXN0ZXIudjEuUmVwbyIcCg5HZXRSZXBvUmVxdWVzdBIKCgJpZBgBIAEoCSIwCg9HZXRSZXBvUmVzcG9uc2USHQoEcmVwbxgBIAEoCzIPLm11c3Rlci52MS5SZXBvIiQKFEdldFJlcG9CeVBhdGhSZXF1ZXN0EgwKBHBhdGgYASABKAkiRAoVR2V0UmVwb0J5UGF0aFJlc3BvbnNlEiIKBHJlcG8YASABKAsyDy5tdXN0ZXIudjEuUmVwb0gAiAEBQgcKBV9yZXBvIlAKEExpc3RSZXBvc1JlcXVlc3QSEgoFbGltaXQYASABKAVIAIgBARITCgZjdXJzb3IYAiABKAlIAYgBAUIICgZfbGltaXRCCQoHX2N1cnNvciJdChFMaXN0UmVwb3NSZXNwb25zZRIeCgVyZXBvcxgBIAMoCzIPLm11c3Rlci52MS5SZXBvEhgKC25leHRfY3Vyc29yGAIgASgJSACIAQFCDgoMX25leHRfY3Vyc29yIiMKFVVucmVnaXN0ZXJSZXBvUmVxdWVzdBIKCgJpZBgBIAEoCSIkChZVbnJlZ2lzdGVyUmVwb1Jlc3BvbnNlEgoKAm9rGAEgASgIKj4KB1Zjc1R5cGUSGAoUVkNTX1RZUEVfVU5TUEVDSUZJRUQQABIZCgxWQ1NfVFlQRV9HSVQQARoH+rsYA0dpdDKSBQoLUmVwb1NlcnZpY2USlAEKDFJlZ2lzdGVyUmVwbxIeLm11c3Rlci52MS5SZWdpc3RlclJlcG9SZXF1ZXN0Gh8ubXVzdGVyLnYxLlJlZ2lzdGVyUmVwb1Jlc3BvbnNlIkOquxgMcmVwb3MubWFuYWdlsrsYFAjJARIPL2FwaS9yZXBvcy97aWR9gtPkkwIVOgEqYgRyZXBvIgovYXBpL3JlcG9zEnAKB0dldFJlcG8SGS5tdXN0ZXIudjEuR2V0UmVwb1JlcXVlc3QaGi5tdXN0ZXIudjEuR2V0UmVwb1Jlc3BvbnNlIi6QAgGquxgKcmVwb3MucmVhZILT5JMCF2IEcmVwbxIPL2FwaS9yZXBvcy97aWR9EoUBCg1HZXRSZXBvQnlQYXRoEh8ubXVzdGVyLnYxLkdldFJlcG9CeVBhdGhSZXF1ZXN0GiAubXVzdGVyLnYxLkdldFJlcG9CeVBhdGhSZXNwb25zZSIxkAIBqrsYCnJlcG9zLnJlYWSC0+STAhpiBHJlcG8SEi9hcGkvcmVwb3MvYnktcGF0aBJyCglMaXN0UmVwb3MSGy5tdXN0ZXIudjEuTGlzdFJlcG9zUmVxdWVzdBocLm11c3Rlci52MS5MaXN0UmVwb3NSZXNwb25zZSIqkAIBqrsYCnJlcG9zLnJlYWSC0+STAhNiBXJlcG9zEgovYXBpL3JlcG9zEn4KDlVucmVnaXN0ZXJSZXBvEiAubXVzdGVyLnYxLlVucmVnaXN0ZXJSZXBvUmVxdWVzdBohLm11c3Rlci52MS5VbnJlZ2lzdGVyUmVwb1Jlc3BvbnNlIiequxgMcmVwb3MubWFuYWdlgtPkkwIRKg8vYXBpL3JlcG9zL3tpZH1iBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_options]);
+  fileDesc("ChVtdXN0ZXIvdjEvcmVwb3MucHJvdG8SCW11c3Rlci52MSLMAQoEUmVwbxIKCgJpZBgBIAEoCRIMCgRwYXRoGAIgASgJEgwKBG5hbWUYAyABKAkSJAoIdmNzX3R5cGUYBCABKA4yEi5tdXN0ZXIudjEuVmNzVHlwZRIWCg5kZWZhdWx0X2JyYW5jaBgFIAEoCRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJvChNSZWdpc3RlclJlcG9SZXF1ZXN0EgwKBHBhdGgYASABKAkSEQoEbmFtZRgCIAEoCUgAiAEBEhsKDmRlZmF1bHRfYnJhbmNoGAMgASgJSAGIAQFCBwoFX25hbWVCEQoPX2RlZmF1bHRfYnJhbmNoIjUKFFJlZ2lzdGVyUmVwb1Jlc3BvbnNlEh0KBHJlcG8YASABKAsyDy5tdXN0ZXIudjEuUmVwbyIcCg5HZXRSZXBvUmVxdWVzdBIKCgJpZBgBIAEoCSIwCg9HZXRSZXBvUmVzcG9uc2USHQoEcmVwbxgBIAEoCzIPLm11c3Rlci52MS5SZXBvIiQKFEdldFJlcG9CeVBhdGhSZXF1ZXN0EgwKBHBhdGgYASABKAkiRAoVR2V0UmVwb0J5UGF0aFJlc3BvbnNlEiIKBHJlcG8YASABKAsyDy5tdXN0ZXIudjEuUmVwb0gAiAEBQgcKBV9yZXBvIlAKEExpc3RSZXBvc1JlcXVlc3QSEgoFbGltaXQYASABKAVIAIgBARITCgZjdXJzb3IYAiABKAlIAYgBAUIICgZfbGltaXRCCQoHX2N1cnNvciJdChFMaXN0UmVwb3NSZXNwb25zZRIeCgVyZXBvcxgBIAMoCzIPLm11c3Rlci52MS5SZXBvEhgKC25leHRfY3Vyc29yGAIgASgJSACIAQFCDgoMX25leHRfY3Vyc29yIk8KEVVwZGF0ZVJlcG9SZXF1ZXN0EgoKAmlkGAEgASgJEhsKDmRlZmF1bHRfYnJhbmNoGAIgASgJSACIAQFCEQoPX2RlZmF1bHRfYnJhbmNoIjMKElVwZGF0ZVJlcG9SZXNwb25zZRIdCgRyZXBvGAEgASgLMg8ubXVzdGVyLnYxLlJlcG8iIwoVVW5yZWdpc3RlclJlcG9SZXF1ZXN0EgoKAmlkGAEgASgJIiQKFlVucmVnaXN0ZXJSZXBvUmVzcG9uc2USCgoCb2sYASABKAgqPgoHVmNzVHlwZRIYChRWQ1NfVFlQRV9VTlNQRUNJRklFRBAAEhkKDFZDU19UWVBFX0dJVBABGgf6uxgDR2l0Mo8GCgtSZXBvU2VydmljZRKUAQoMUmVnaXN0ZXJSZXBvEh4ubXVzdGVyLnYxLlJlZ2lzdGVyUmVwb1JlcXVlc3QaHy5tdXN0ZXIudjEuUmVnaXN0ZXJSZXBvUmVzcG9uc2UiQ6q7GAxyZXBvcy5tYW5hZ2WyuxgUCMkBEg8vYXBpL3JlcG9zL3tpZH2C0+STAhU6ASpiBHJlcG8iCi9hcGkvcmVwb3MScAoHR2V0UmVwbxIZLm11c3Rlci52MS5HZXRSZXBvUmVxdWVzdBoaLm11c3Rlci52MS5HZXRSZXBvUmVzcG9uc2UiLpACAaq7GApyZXBvcy5yZWFkgtPkkwIXYgRyZXBvEg8vYXBpL3JlcG9zL3tpZH0ShQEKDUdldFJlcG9CeVBhdGgSHy5tdXN0ZXIudjEuR2V0UmVwb0J5UGF0aFJlcXVlc3QaIC5tdXN0ZXIudjEuR2V0UmVwb0J5UGF0aFJlc3BvbnNlIjGQAgGquxgKcmVwb3MucmVhZILT5JMCGmIEcmVwbxISL2FwaS9yZXBvcy9ieS1wYXRoEnIKCUxpc3RSZXBvcxIbLm11c3Rlci52MS5MaXN0UmVwb3NSZXF1ZXN0GhwubXVzdGVyLnYxLkxpc3RSZXBvc1Jlc3BvbnNlIiqQAgGquxgKcmVwb3MucmVhZILT5JMCE2IFcmVwb3MSCi9hcGkvcmVwb3MSewoKVXBkYXRlUmVwbxIcLm11c3Rlci52MS5VcGRhdGVSZXBvUmVxdWVzdBodLm11c3Rlci52MS5VcGRhdGVSZXBvUmVzcG9uc2UiMKq7GAxyZXBvcy5tYW5hZ2WC0+STAho6ASpiBHJlcG8yDy9hcGkvcmVwb3Mve2lkfRJ+Cg5VbnJlZ2lzdGVyUmVwbxIgLm11c3Rlci52MS5VbnJlZ2lzdGVyUmVwb1JlcXVlc3QaIS5tdXN0ZXIudjEuVW5yZWdpc3RlclJlcG9SZXNwb25zZSInqrsYDHJlcG9zLm1hbmFnZYLT5JMCESoPL2FwaS9yZXBvcy97aWR9YgZwcm90bzM", [file_google_api_annotations, file_google_protobuf_timestamp, file_muster_v1_options]);
 
 /**
  * @generated from message muster.v1.Repo
@@ -245,6 +245,47 @@ export const ListReposResponseSchema: GenMessage<ListReposResponse> = /*@__PURE_
   messageDesc(file_muster_v1_repos, 8);
 
 /**
+ * @generated from message muster.v1.UpdateRepoRequest
+ */
+export type UpdateRepoRequest = Message<"muster.v1.UpdateRepoRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * A branch that there is, or the one that is checked out, which may be without a commit yet.
+   *
+   * @generated from field: optional string default_branch = 2;
+   */
+  defaultBranch?: string | undefined;
+};
+
+/**
+ * Describes the message muster.v1.UpdateRepoRequest.
+ * Use `create(UpdateRepoRequestSchema)` to create a new message.
+ */
+export const UpdateRepoRequestSchema: GenMessage<UpdateRepoRequest> = /*@__PURE__*/
+  messageDesc(file_muster_v1_repos, 9);
+
+/**
+ * @generated from message muster.v1.UpdateRepoResponse
+ */
+export type UpdateRepoResponse = Message<"muster.v1.UpdateRepoResponse"> & {
+  /**
+   * @generated from field: muster.v1.Repo repo = 1;
+   */
+  repo?: Repo | undefined;
+};
+
+/**
+ * Describes the message muster.v1.UpdateRepoResponse.
+ * Use `create(UpdateRepoResponseSchema)` to create a new message.
+ */
+export const UpdateRepoResponseSchema: GenMessage<UpdateRepoResponse> = /*@__PURE__*/
+  messageDesc(file_muster_v1_repos, 10);
+
+/**
  * @generated from message muster.v1.UnregisterRepoRequest
  */
 export type UnregisterRepoRequest = Message<"muster.v1.UnregisterRepoRequest"> & {
@@ -259,7 +300,7 @@ export type UnregisterRepoRequest = Message<"muster.v1.UnregisterRepoRequest"> &
  * Use `create(UnregisterRepoRequestSchema)` to create a new message.
  */
 export const UnregisterRepoRequestSchema: GenMessage<UnregisterRepoRequest> = /*@__PURE__*/
-  messageDesc(file_muster_v1_repos, 9);
+  messageDesc(file_muster_v1_repos, 11);
 
 /**
  * @generated from message muster.v1.UnregisterRepoResponse
@@ -278,7 +319,7 @@ export type UnregisterRepoResponse = Message<"muster.v1.UnregisterRepoResponse">
  * Use `create(UnregisterRepoResponseSchema)` to create a new message.
  */
 export const UnregisterRepoResponseSchema: GenMessage<UnregisterRepoResponse> = /*@__PURE__*/
-  messageDesc(file_muster_v1_repos, 10);
+  messageDesc(file_muster_v1_repos, 12);
 
 /**
  * @generated from enum muster.v1.VcsType
@@ -351,7 +392,20 @@ export const RepoService: GenService<{
     output: typeof ListReposResponseSchema;
   },
   /**
-   * Forgets a repository, and changes nothing in it. `conflict` while it has tasks.
+   * Changes the fields that are given. A default branch is judged as when registering: `invalid_request` for one that there is not. What has
+   * begun stays where it began; tasks that are started from now on begin there, and the repository's file of gates is read there.
+   * `conflict` when the repository is no longer there, or can no longer be used.
+   *
+   * @generated from rpc muster.v1.RepoService.UpdateRepo
+   */
+  updateRepo: {
+    methodKind: "unary";
+    input: typeof UpdateRepoRequestSchema;
+    output: typeof UpdateRepoResponseSchema;
+  },
+  /**
+   * Forgets a repository, and changes nothing in it. `conflict` while it has tasks, and while branches and work trees of deleted ones are
+   * being cleared away. Where the repository is gone, nothing has to be cleared away in it, and their files go with what is known of it.
    *
    * @generated from rpc muster.v1.RepoService.UnregisterRepo
    */

@@ -17,6 +17,11 @@ export const repoCommands: readonly Entry[] = [
     load: async () => (await import('../repo-show.js')).repoShowCommand,
   },
   {
+    name: 'repo set',
+    summary: 'Changes a repository: where its tasks begin.',
+    load: async () => (await import('../repo-set.js')).repoSetCommand,
+  },
+  {
     name: 'repo unregister',
     summary: 'Forgets a repository, and changes nothing in it.',
     load: async () => (await import('../repo-unregister.js')).repoUnregisterCommand,

@@ -48,6 +48,7 @@ export const eventTypes = [
   'LearningAdded',
   'LearningBubbled',
   'RepoRegistered',
+  'RepoUpdated',
   'RepoUnregistered',
   'GitAiStarted',
   'GitAiCompleted',

@@ -36,7 +36,7 @@ export interface GateFiles {
   commitOf(on: Queries, repoId: string): Promise<string | undefined>;
   /**
    * What the file says when the gates are of the commit `since`. Rejects with `conflict` naming file, commit and line when it cannot be
-   * understood. Undefined where there is no commit yet.
+   * understood. Undefined where there is no commit yet, or no such branch.
    */
   read(repo: TaskRepo, since: string | undefined, signal?: AbortSignal): Promise<FileGates | undefined>;
   /** Makes the gates of the repository, which is locked, what the file says, and records it. */

@@ -39,7 +39,7 @@ export interface GateVcs {
     readonly headTree: string;
     readonly signal?: AbortSignal | undefined;
   }): Promise<Compared>;
-  /** A file as the default branch has it; undefined when that has no commit yet. */
+  /** A file as the default branch has it; undefined when that has no commit yet, or is gone. */
   readDefault(input: {
     readonly repo: TaskRepo;
     readonly path: string;

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { invalidField } from '../../errors.js';
+import { AppError, invalidField } from '../../errors.js';
 import { isRefName } from '../../platform/git/index.js';
 import { checkText } from '../../platform/text.js';
 
@@ -21,6 +21,16 @@ export interface RegisterInput {
   readonly path: string;
   readonly name?: Optional<string>;
   readonly defaultBranch?: Optional<string>;
+}
+
+export interface UpdateInput {
+  readonly id: string;
+  readonly defaultBranch?: Optional<string>;
+}
+
+/** What changes: only what is there. */
+export interface Patch {
+  readonly defaultBranch?: string;
 }
 
 const maxName = 100;
@@ -57,16 +67,35 @@ export interface Branches {
 }
 
 /** Which branch tasks begin at. Throws `invalid_request` naming the field. */
-export function defaultBranchOf({ defaultBranch }: RegisterInput, { head, all }: Branches): string {
+export function defaultBranchOf({ defaultBranch }: RegisterInput, branches: Branches): string {
   if (defaultBranch !== undefined && defaultBranch !== null) {
-    if (!isRefName(defaultBranch)) throw invalidField('default_branch', 'is no name of a branch');
-    if (defaultBranch !== head && !all.includes(defaultBranch)) {
-      throw invalidField('default_branch', `there is no branch '${defaultBranch.slice(0, 200)}' in the repository`);
-    }
-    return defaultBranch;
+    return checkIsThere(checkBranchName(defaultBranch), branches);
   }
+  const { head, all } = branches;
   if (head !== undefined) return head;
   const likely = ['main', 'master'].find((name) => all.includes(name)) ?? (all.length === 1 ? all[0] : undefined);
   if (likely !== undefined) return likely;
   throw invalidField('default_branch', 'is required, since the HEAD of the repository is detached');
+}
+
+/** Throws `invalid_request` naming the field; a repository cannot do without a default branch. */
+export function patchOf({ defaultBranch }: UpdateInput): Patch {
+  if (defaultBranch === undefined) return {};
+  if (defaultBranch === null) throw invalidField('default_branch', 'cannot be cleared');
+  return { defaultBranch: checkBranchName(defaultBranch) };
+}
+
+function checkBranchName(name: string): string {
+  if (!isRefName(name)) throw invalidField('default_branch', 'is no name of a branch');
+  return name;
+}
+
+/** A branch that has a commit, or that the first one will be on. Throws `invalid_request` naming the field. */
+export function checkIsThere(branch: string, { head, all }: Branches): string {
+  if (branch === head || all.includes(branch)) return branch;
+  throw invalidField('default_branch', `there is no branch '${branch.slice(0, 200)}' in the repository`);
+}
+
+export function unknownRepo(id: string): AppError {
+  return new AppError('not_found', `There is no repository ${id}.`);
 }

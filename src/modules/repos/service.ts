@@ -1,26 +1,30 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { AppError, invalidField } from '../../errors.js';
-import type { Clock } from '../../platform/clock.js';
 import { idCursor } from '../../platform/cursor.js';
-import type { Db, Queries, Tx } from '../../platform/db/db.js';
-import { type Git, inspectRepository, listBranches } from '../../platform/git/index.js';
+import type { Queries, Tx } from '../../platform/db/db.js';
+import { type Git, inspectRepository, listBranches, type Repository } from '../../platform/git/index.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import { isId, type NewId } from '../../platform/ids.js';
-import type { Log } from '../../platform/log.js';
 import { createPaging, type PageInput } from '../../platform/paging.js';
-import { type Appended, appendEvents, type Origin } from '../events/index.js';
-import { checkPath, defaultBranchOf, nameOf, type RegisterInput, type Repo } from './repos.js';
-import { findRepo, findRepoByPath, holdRepo, insertRepo, listRepos, referrerOf, removeRepo } from './store.js';
+import { appendEvents, type Origin } from '../events/index.js';
+import {
+  type Branches,
+  checkIsThere,
+  checkPath,
+  defaultBranchOf,
+  nameOf,
+  patchOf,
+  type RegisterInput,
+  type Repo,
+  unknownRepo,
+  type UpdateInput,
+} from './repos.js';
+import { findRepo, findRepoByPath, holdRepo, insertRepo, listRepos, lockForChange, updateRepo } from './store.js';
+import { createUnregister, type UnregisterDeps } from './unregister.js';
 
-export interface ReposDeps {
-  readonly db: Db;
-  readonly clock: Clock;
+export interface ReposDeps extends UnregisterDeps {
   readonly newId: NewId;
-  readonly log: Log;
-  readonly git: Git;
-  /** Called after a commit with events in it. */
-  readonly appended: Appended;
 }
 
 const paging = createPaging(idCursor('repo'), (repo: Repo) => repo.id);
@@ -32,7 +36,9 @@ export interface Repos {
   get(id: string): Promise<Repo>;
   byPath(path: string): Promise<Repo | undefined>;
   list(input: PageInput): Promise<{ readonly repos: readonly Repo[]; readonly nextCursor: string | undefined }>;
-  /** Rejects with `conflict` while something refers to it by a foreign key. */
+  /** Answers it as it is then. Rejects with `not_found`, and with `conflict` when the repository cannot be used any more. */
+  update(input: UpdateInput, origin: Origin, keep?: Keep<Repo>): Promise<Repo>;
+  /** Rejects with `conflict` while it has tasks, or while what deleted ones have left in it is not cleared away. */
   unregister(id: string, origin: Origin, keep?: Keep<void>): Promise<void>;
 }
 
@@ -49,10 +55,28 @@ export async function lockRepo(tx: Tx, id: string): Promise<Repo | undefined> {
   return isId('repo', id) ? holdRepo(tx, id) : undefined;
 }
 
-export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps): Repos {
+export function createRepos(deps: ReposDeps): Repos {
+  const { db, clock, newId, log, git, appended } = deps;
+  const unregister = createUnregister(deps);
+
   async function get(id: string): Promise<Repo> {
     const repo = await getRepo(db, id);
     if (repo === undefined) throw unknownRepo(id);
+    return repo;
+  }
+
+  /** Has tasks begin at a branch from now on; nothing is changed when they do already. */
+  async function moveTo(tx: Tx, before: Repo, defaultBranch: string | undefined, origin: Origin): Promise<Repo> {
+    if (defaultBranch === undefined || defaultBranch === before.defaultBranch) return before;
+    const now = clock.now();
+    const repo: Repo = { ...before, defaultBranch, updatedAt: now };
+    await updateRepo(tx, repo);
+    const payload = { default_branch: defaultBranch, updated_at: now };
+    await appendEvents(tx, origin, now, [{ type: 'RepoUpdated', repoId: repo.id, payload }]);
+    tx.afterCommit(() => {
+      log.info('repo_updated', { corr_id: origin.correlationId, repo_id: repo.id });
+      appended('RepoUpdated', 1);
+    });
     return repo;
   }
 
@@ -63,7 +87,8 @@ export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps)
       await db.transaction(async (tx) => {
         await addRepo(tx, repo);
         const { id, path, name, vcsType, defaultBranch } = repo;
-        const payload = { path, name, vcs_type: vcsType, default_branch: defaultBranch, created_at: now };
+        const times = { created_at: now, updated_at: now };
+        const payload = { path, name, vcs_type: vcsType, default_branch: defaultBranch, ...times };
         await appendEvents(tx, origin, now, [{ type: 'RepoRegistered', repoId: id, payload }]);
         await keep?.(tx, repo);
       });
@@ -82,21 +107,20 @@ export function createRepos({ db, clock, newId, log, git, appended }: ReposDeps)
       const { rows: repos, nextCursor } = page.of(await listRepos(db, page.count, page.place));
       return { repos, nextCursor };
     },
+    async update(input, origin, keep) {
+      const { defaultBranch } = patchOf(input);
+      const before = await get(input.id);
+      if (defaultBranch !== undefined) checkIsThere(defaultBranch, await branchesNow(git, before));
+      return db.transaction(async (tx) => {
+        const found = await lockForChange(tx, input.id);
+        if (found === undefined) throw unknownRepo(input.id);
+        const repo = await moveTo(tx, found, defaultBranch, origin);
+        await keep?.(tx, repo);
+        return repo;
+      });
+    },
     async unregister(id, origin, keep) {
-      const now = clock.now();
-      const remove = async (tx: Tx): Promise<boolean> => {
-        const repo = await removeRepo(tx, id);
-        if (repo === undefined) return false;
-        const payload = { path: repo.path, name: repo.name };
-        await appendEvents(tx, origin, now, [{ type: 'RepoUnregistered', repoId: id, payload }]);
-        await keep?.(tx, undefined);
-
-        return true;
-      };
-      const removed = isId('repo', id) && (await removing(id, () => db.transaction(remove)));
-      if (!removed) throw unknownRepo(id);
-      log.info('repo_unregistered', { corr_id: origin.correlationId, repo_id: id });
-      appended('RepoUnregistered', 1);
+      await unregister(await get(id), origin, keep);
     },
   };
 }
@@ -106,9 +130,20 @@ async function newRepo(git: Git, input: RegisterInput): Promise<Omit<Repo, 'id' 
   checkPath(input.path);
   const found = await inspectRepository(git, input.path);
   if (found.kind === 'refused') throw invalidField('path', found.why);
-  const { root, gitDir, headBranch } = found.repository;
-  const defaultBranch = defaultBranchOf(input, { head: headBranch, all: await listBranches(gitDir) });
+  const { root } = found.repository;
+  const defaultBranch = defaultBranchOf(input, await branchesOf(found.repository));
   return { path: root, name: nameOf(input, root), vcsType: 'Git', defaultBranch };
+}
+
+async function branchesOf({ headBranch, gitDir }: Repository): Promise<Branches> {
+  return { head: headBranch, all: await listBranches(gitDir) };
+}
+
+/** Those of a repository that is registered. Throws `conflict` when it cannot be used any more. */
+async function branchesNow(git: Git, { path }: Repo): Promise<Branches> {
+  const found = await inspectRepository(git, path);
+  if (found.kind === 'repository') return branchesOf(found.repository);
+  throw new AppError('conflict', `The repository ${path} ${found.why}.`, { details: { path } });
 }
 
 /** Throws `conflict` with the id under which the path is registered already. */
@@ -121,21 +156,4 @@ async function addRepo(tx: Tx, repo: Repo): Promise<void> {
       details: { field: 'path', id: known.id },
     });
   }
-}
-
-async function removing<T>(id: string, remove: () => Promise<T>): Promise<T> {
-  try {
-    return await remove();
-  } catch (error) {
-    const referrer = referrerOf(error);
-    if (referrer === undefined) throw error;
-    throw new AppError('conflict', `${id} still has ${referrer}; delete them first.`, {
-      details: { id, used_by: referrer },
-      cause: error,
-    });
-  }
-}
-
-function unknownRepo(id: string): AppError {
-  return new AppError('not_found', `There is no repository ${id}.`);
 }

@@ -1,3 +1,4 @@
+import { codeOf } from '../../errors.js';
 import type { Queries, Statement, Tx } from '../../platform/db/db.js';
 import type { Repo } from './repos.js';
 
@@ -58,6 +59,33 @@ export async function holdRepo(tx: Tx, id: string): Promise<Repo | undefined> {
   return row && repoOf(row);
 }
 
+const ofOne: Statement = {
+  name: 'repos_lock',
+  text: `SELECT ${columns} FROM repos r WHERE r.id = $1 FOR NO KEY UPDATE`,
+};
+
+/** The same, and keeps others from changing it, too. */
+export async function lockForChange(tx: Tx, id: string): Promise<Repo | undefined> {
+  const [row] = await tx.query<RepoRow>(ofOne, [id]);
+  return row && repoOf(row);
+}
+
+const update: Statement = {
+  name: 'repos_update',
+  text: 'UPDATE repos SET default_branch = $2, updated_at = $3 WHERE id = $1',
+};
+
+export async function updateRepo(tx: Tx, { id, defaultBranch, updatedAt }: Repo): Promise<void> {
+  await tx.query(update, [id, defaultBranch, updatedAt.toISOString()]);
+}
+
+const forRemoval: Statement = { name: 'repos_lock_all', text: 'SELECT r.id FROM repos r WHERE r.id = $1 FOR UPDATE' };
+
+/** Waits for whoever holds it, and keeps everybody else from it. Answers whether there is such a repository. */
+export async function lockForRemoval(tx: Tx, id: string): Promise<boolean> {
+  return (await tx.query(forRemoval, [id])).length > 0;
+}
+
 const byPath: Statement = { name: 'repos_by_path', text: `SELECT ${columns} FROM repos r WHERE r.path = $1` };
 
 export async function findRepoByPath(on: Queries, path: string): Promise<Repo | undefined> {
@@ -75,16 +103,15 @@ export async function listRepos(on: Queries, limit: number, before: string | und
   return (await on.query<RepoRow>(list, [limit, before ?? null])).map(repoOf);
 }
 
-const remove: Statement = { name: 'repos_remove', text: `DELETE FROM repos r WHERE r.id = $1 RETURNING ${columns}` };
+const remove: Statement = { name: 'repos_remove', text: 'DELETE FROM repos WHERE id = $1' };
 
-/** Answers what it was. Rejects with an error that `referrerOf` knows while something refers to it. */
-export async function removeRepo(tx: Tx, id: string): Promise<Repo | undefined> {
-  const [row] = await tx.query<RepoRow>(remove, [id]);
-  return row && repoOf(row);
+/** Rejects with an error that `isReferredTo` knows while something refers to it. */
+export async function removeRepo(tx: Tx, id: string): Promise<void> {
+  await tx.query(remove, [id]);
 }
 
-/** The table whose rows keep a repository from being removed, where an error says so. */
-export function referrerOf(error: unknown): string | undefined {
-  const { code, table } = (error ?? {}) as { readonly code?: unknown; readonly table?: unknown };
-  return code === '23503' || code === '23001' ? String(table) : undefined;
+/** Whether an error says that rows keep a repository from being removed. */
+export function isReferredTo(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === '23503' || code === '23001';
 }

@@ -24,6 +24,8 @@ export interface Holds {
   keep<T>(hold: Hold, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
   /** Looks at once whether there is something to be healed. */
   wake(): void;
+  /** The same, and tries what has failed of these without leaving it alone any longer. */
+  retry(taskIds: readonly string[]): void;
   start(): void;
   stop(): Promise<void>;
 }
@@ -71,7 +73,7 @@ export function createHolds({ db, clock, log, pollMs, heal }: HoldsDeps): Holds 
       if (isNews && !isStopped) log.warn('work_not_healed', { ...facts, error });
       return;
     }
-    backOff.succeeded(row.task_id);
+    backOff.release(row.task_id);
     log.info('work_healed', facts);
   }
 
@@ -93,6 +95,10 @@ export function createHolds({ db, clock, log, pollMs, heal }: HoldsDeps): Holds 
     create: (taskId) => ({ taskId, holder: randomUUID(), until: until() }),
     keep,
     wake: () => loop.wake(),
+    retry(taskIds) {
+      taskIds.forEach((id) => backOff.release(id));
+      loop.wake();
+    },
     start() {
       isStopped = false;
       loop.start();

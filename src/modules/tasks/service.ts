@@ -5,9 +5,10 @@ import type { Keep } from '../../platform/idempotency/keep.js';
 import { createPaging, type PageInput } from '../../platform/paging.js';
 import { isGiven } from '../../platform/text.js';
 import type { Origin } from '../events/index.js';
-import { getRepo } from '../repos/index.js';
+import { getRepo, type TasksOfRepo } from '../repos/index.js';
 import { createCreator } from './creator.js';
 import { createMutations, type Mutations } from './mutations.js';
+import { createRemains, type RemainsDeps } from './remains.js';
 import { pairs, type Progress, progressOf, statesFor } from './states.js';
 import { findFull, type TaskWithContext } from './reader.js';
 import { findNodes, type Node } from './store.js';
@@ -33,7 +34,7 @@ import {
 import { type TaskTree, treesOf } from './trees.js';
 import { createWork, type Work, type WorkDeps } from './work.js';
 
-export type TasksDeps = WorkDeps;
+export type TasksDeps = WorkDeps & RemainsDeps;
 
 type Optional<T> = T | null | undefined;
 
@@ -73,6 +74,8 @@ export interface Tasks extends Mutations, Pick<Work, 'start' | 'submit' | 'archi
     origin: Origin,
     keep?: Keep<TaskWithContext | undefined>,
   ): Promise<TaskWithContext | undefined>;
+  /** For who unregisters a repository. */
+  readonly remains: TasksOfRepo;
   /** Puts right what others have left who died over it. */
   readonly background: Work['background'];
 }
@@ -191,6 +194,7 @@ export function createTasks(deps: TasksDeps): Tasks {
       return id === undefined ? undefined : (await findFull(db, [id]))[0];
     },
     claimNext: async (input, origin, keep) => work.claimNext(await workScope(input), origin, keep),
+    remains: createRemains(deps, work),
     background: work.background,
   };
 }

@@ -52,7 +52,7 @@ export interface Steps {
   clearAway(held: Held): Promise<void>;
   /** To be called when changes have been committed. */
   tell(changes: readonly Change[], origin: Origin): void;
-  readonly background: Pick<Holds, 'start' | 'stop' | 'wake'>;
+  readonly background: Pick<Holds, 'start' | 'stop' | 'wake' | 'retry'>;
 }
 
 type Owned = Pick<Node, 'id' | 'repoId'>;
@@ -140,7 +140,12 @@ export function createSteps({ db, clock, log, appended, vcs, pollMs }: StepsDeps
         log.info('work_changed', { corr_id: origin.correlationId, type, task_id: taskId, repo_id: repoId });
       }
     },
-    background: { start: () => holds.start(), stop: () => holds.stop(), wake: () => holds.wake() },
+    background: {
+      start: () => holds.start(),
+      stop: () => holds.stop(),
+      wake: () => holds.wake(),
+      retry: (ids) => holds.retry(ids),
+    },
   };
 }
 

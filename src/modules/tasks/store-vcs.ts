@@ -209,6 +209,26 @@ export async function removeVcs(tx: Tx, taskIds: readonly string[], now: Date): 
   await tx.query(remove, [taskIds, now.toISOString()]);
 }
 
+const ofRepo: Statement = {
+  name: 'task_vcs_of_repo',
+  text: 'SELECT task_id FROM task_vcs WHERE repo_id = $1 ORDER BY task_id',
+};
+
+/** The tasks of a repository of which git has something, or had; in one without tasks, those are deleted ones that have left something. */
+export async function findVcsOfRepo(on: Queries, repoId: string): Promise<readonly string[]> {
+  return (await on.query<{ task_id: string }>(ofRepo, [repoId])).map(({ task_id }) => task_id);
+}
+
+const forget: Statement = {
+  name: 'task_vcs_forget',
+  text: `DELETE FROM task_vcs WHERE task_id = ANY ($1) AND state = 'removing'`,
+};
+
+/** Nothing is left of these deleted tasks, whoever has them in hands. */
+export async function forgetRemoved(tx: Tx, taskIds: readonly string[]): Promise<void> {
+  if (taskIds.length > 0) await tx.query(forget, [taskIds]);
+}
+
 const takeOver: Statement = {
   name: 'task_vcs_take_over',
   text: `UPDATE task_vcs v SET holder = $1, held_until = $3 WHERE v.task_id = (

@@ -12,6 +12,8 @@ export type WorkDeps = StepsDeps & StarterDeps & SubmitterDeps;
 export interface Work extends Starter, Submitter, Archiver {
   /** To be called when deleted tasks have left something. */
   cleanUp(): void;
+  /** The same of these, also where that has failed and was to be left alone for a while. */
+  retry(taskIds: readonly string[]): void;
   readonly background: Pick<Steps['background'], 'start' | 'stop'>;
 }
 
@@ -23,6 +25,7 @@ export function createWork(deps: WorkDeps): Work {
     ...createSubmitter(deps, steps),
     ...createArchiver(deps, steps),
     cleanUp: () => background.wake(),
+    retry: (taskIds) => background.retry(taskIds),
     background,
   };
 }

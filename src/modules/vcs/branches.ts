@@ -25,7 +25,7 @@ export async function resolveCommit(view: View, name: string): Promise<string | 
   }
 }
 
-/** Where the default branch is; undefined when it has no commit yet. */
+/** Where the default branch is; undefined when it has no commit yet, or is gone. */
 export async function defaultHead(view: View, { defaultBranch }: TaskRepo): Promise<string | undefined> {
   const ref = `refs/heads/${defaultBranch}`;
   // A branch may stand for another, which only git knows how to follow.

@@ -1,5 +1,6 @@
-import { access, mkdir, realpath, writeFile } from 'node:fs/promises';
+import { access, mkdir, realpath, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { removeTree, sweepLeftovers } from '../../platform/files/remove-tree.js';
 
 const ignoreFile = '.gitignore';
 
@@ -8,6 +9,8 @@ export interface VcsHome {
   /** For all repositories as our git sees them. */
   views(): Promise<string>;
   worktree(repoId: string, taskId: string): Promise<string>;
+  /** Removes the files of a work tree, and the folder of its repository with the last of them. */
+  discard(repoId: string, taskId: string): Promise<void>;
 }
 
 /**
@@ -42,8 +45,18 @@ export function createVcsHome(dataDir: string): VcsHome {
     }
   }
 
+  const worktree = async (repoId: string, taskId: string): Promise<string> =>
+    path.join(await home(), 'worktrees', repoId, taskId);
+
   return {
     views: async () => path.join(await home(), 'git'),
-    worktree: async (repoId, taskId) => path.join(await home(), 'worktrees', repoId, taskId),
+    worktree,
+    async discard(repoId, taskId) {
+      const folder = await worktree(repoId, taskId);
+      await removeTree(folder);
+      await sweepLeftovers(folder);
+      // Not while there is anything else in it.
+      await rmdir(path.dirname(folder)).catch(() => undefined);
+    },
   };
 }

@@ -14,6 +14,7 @@ import {
   keepSubmodules,
   makeWorkTree,
   type Person,
+  readHeadBranch,
   readRef,
   removeWorkTree,
   type WorkTree,
@@ -127,7 +128,8 @@ export interface Vcs {
   foresee(task: TaskRef): TaskRef;
   /**
    * Makes branch and work tree, or what is missing of them. `invalid_request` naming `base` when there is no such commit, `conflict`
-   * when the repository has none yet or lacks `lastSeen` as well, when it cannot be used any more, or when the branch has begun elsewhere.
+   * when the default branch has none yet or is gone, when the repository lacks `lastSeen` as well or cannot be used any more, or when the
+   * branch has begun elsewhere.
    */
   prepare(input: PrepareInput): Promise<Prepared>;
   /**
@@ -143,14 +145,16 @@ export interface Vcs {
    */
   compare(input: CompareInput): Promise<Comparison>;
   /**
-   * A file's text on the tip of the repository's default branch; undefined when that has no commit yet. `conflict` naming file and
-   * commit when it is no plain file, too large or no UTF-8.
+   * A file's text on the tip of the repository's default branch; undefined when that has no commit yet, or is gone. `conflict` naming file
+   * and commit when it is no plain file, too large or no UTF-8.
    */
   readDefault(input: ReadDefaultInput): Promise<DefaultFile | undefined>;
   /** How many lines a file of a commit has; 0 where there is no such file. */
   lines(input: LinesInput): Promise<number>;
   /** Removes work tree and branch, and keeps what was committed. Answers the branch's last head; undefined when there was none. */
   archive(task: TaskRef): Promise<{ readonly headCommit: string | undefined }>;
+  /** Removes the files of the work tree and nothing else: for a task whose repository is gone, with all that git had of it. */
+  discard(task: TaskRef): Promise<void>;
   /** Where the branch is; undefined when there is none. */
   head(task: TaskRef): Promise<string | undefined>;
   /** The same with its tree; that commit is kept for good, as one that was committed. */
@@ -270,6 +274,10 @@ export function createVcs({ git, dataDir }: VcsDeps): Vcs {
       return countLines(await views.open(repo.path), commit, path, signal);
     },
     archive,
+    async discard({ repo, taskId }) {
+      checkTaskId(taskId);
+      await home.discard(repo.id, taskId);
+    },
     async head(task) {
       const { view, branch: ref } = await open(task);
       return readRef(view.repository.gitDir, ref);
@@ -318,7 +326,7 @@ async function headFor({ view }: WorkTree, lastHead: string | undefined, base: s
 async function baseOf({ view }: WorkTree, { repo, taskId, base: asked, lastSeen }: PrepareInput): Promise<string> {
   if (asked === undefined) {
     const head = await defaultHead(view, repo);
-    if (head === undefined) throw noCommitYet(repo);
+    if (head === undefined) throw noCommitYet(repo, await readHeadBranch(view.repository.gitDir));
     return head;
   }
   checkBase(asked);

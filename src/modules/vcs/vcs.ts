@@ -86,13 +86,13 @@ export function lostBase(taskId: string, commit: string): AppError {
   return new AppError('conflict', message, { details: { base_commit: commit } });
 }
 
-/** Nothing can begin where there is no commit. */
-export function noCommitYet({ path, defaultBranch }: TaskRepo): AppError {
-  return new AppError(
-    'conflict',
-    `The branch '${defaultBranch}' of the repository ${path} has no commit yet, so that no task can begin; make one first.`,
-    { details: { path, default_branch: defaultBranch } },
-  );
+/** Nothing can begin where there is no commit: none yet on the branch that is checked out, or the default branch is gone. */
+export function noCommitYet({ path, defaultBranch }: TaskRepo, headBranch: string | undefined): AppError {
+  const message =
+    defaultBranch === headBranch
+      ? `The branch '${defaultBranch}' of the repository ${path} has no commit yet, so that no task can begin; make one first.`
+      : `The repository ${path} has no branch '${defaultBranch}', at which tasks begin; set its default_branch to another one.`;
+  return new AppError('conflict', message, { details: { path, default_branch: defaultBranch } });
 }
 
 export function nothingToSubmit(branch: string): AppError {

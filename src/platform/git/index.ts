@@ -1,9 +1,10 @@
 export { type Git, createGit, GitFailure, type GitOptions, type GitOutput, type GitRun } from './run.js';
 export { inspectRepository, type Inspection, type Repository } from './inspect.js';
+export { isGone } from './gone.js';
 export { isObjectId, isRefName } from './ref-name.js';
 export { keepRef } from './kept-ref.js';
 export { readLooseTree } from './objects.js';
-export { listBranches, readRef } from './refs.js';
+export { listBranches, readHeadBranch, readRef } from './refs.js';
 export { removeStaleLocks } from './stale-lock.js';
 export { keepSubmodules } from './submodules.js';
 export { type Commit, commitAll, type CommitInput, type Person } from './commit.js';

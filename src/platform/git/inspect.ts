@@ -2,6 +2,7 @@ import { lstat, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { codeOf } from '../../errors.js';
 import { readPlainFile } from './plain-file.js';
+import { readHeadBranch } from './refs.js';
 import { type Git, GitFailure } from './run.js';
 import { readSettings, type RepositorySettings } from './settings.js';
 
@@ -56,9 +57,7 @@ async function inspectGitDir(git: Git, root: string, gitDir: string): Promise<In
   if (settings.bare) return refused('is a bare repository; one with a work tree is needed');
   if (settings.refStorage !== 'files')
     return refused(`keeps its references as '${settings.refStorage}', which is not supported`);
-  const head = (await readPlainFile(path.join(gitDir, 'HEAD')))?.toString() ?? '';
-  const [, headBranch] = /^ref: refs\/heads\/(.+)\n?$/.exec(head) ?? [];
-  return { kind: 'repository', repository: { root, gitDir, settings, headBranch } };
+  return { kind: 'repository', repository: { root, gitDir, settings, headBranch: await readHeadBranch(gitDir) } };
 }
 
 async function resolved(asked: string): Promise<{ readonly path: string } | { readonly why: string }> {

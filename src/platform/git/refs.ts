@@ -13,6 +13,12 @@ export async function readRef(gitDir: string, name: string): Promise<string | un
   return isObjectId(id) ? id : undefined;
 }
 
+/** The branch that is checked out, which need not have a commit yet; undefined when HEAD is detached. */
+export async function readHeadBranch(gitDir: string): Promise<string | undefined> {
+  const head = (await readPlainFile(path.join(gitDir, 'HEAD')))?.toString() ?? '';
+  return /^ref: refs\/heads\/(.+)\n?$/.exec(head)?.[1];
+}
+
 /** The names of all branches. */
 export async function listBranches(gitDir: string): Promise<readonly string[]> {
   const under = 'refs/heads/';

@@ -37,6 +37,12 @@ export const writes: Readonly<Record<string, (caller: Caller) => Promise<Fields>
     retryable: true,
   }),
   'RepoService/RegisterRepo': async () => ({ path: repos.repo(), name: 'É', default_branch: 'main' }),
+  'RepoService/UpdateRepo': async (caller) => {
+    const root = repos.repo();
+    git(root, 'branch', 'release');
+    const { id } = await caller.post<{ id: string }>('/api/repos', { path: root });
+    return { id, default_branch: 'release' };
+  },
   'RepoService/UnregisterRepo': async (caller) => ({
     id: (await caller.post<{ id: string }>('/api/repos', { path: repos.repo() })).id,
   }),

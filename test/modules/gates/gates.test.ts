@@ -328,6 +328,30 @@ describe('the file of the repository', () => {
     expect((await client.effective(id)).map(({ name }) => name)).toEqual(['unit', 'more']);
   });
 
+  test('is read from whatever has become the default branch', async () => {
+    const { client, id, repoId, root, submit } = await setUp({ [file]: gate('unit', 'exit 4') });
+    const commands = async () => (await client.effective(id)).map(({ command }) => command);
+    expect(await commands()).toEqual(['exit 4']);
+    git(root, 'branch', '--move', 'trunk');
+    writeFiles(root, { [file]: gate('unit', 'true') + gate('more', 'true') });
+    git(root, 'commit', '--quiet', '--all', '--message=More');
+    git(root, 'branch', 'stable', 'trunk~1');
+    // They do not go because somebody has renamed the branch.
+    expect(await commands()).toEqual(['exit 4']);
+    const change = (branch: string) =>
+      rest(app.current.url, 'PATCH', `/api/repos/${repoId}`, { default_branch: branch });
+    expect(await change('trunk')).toMatchObject({ status: 200 });
+    const { review, results } = await client.ended((await submit()).id);
+    expect(results.map(({ name, status }) => [name, status])).toEqual([
+      ['unit', 'Passed'],
+      ['more', 'Passed'],
+    ]);
+    await client.reviews.requestChanges(review.id);
+    // Older than what was read last.
+    expect(await change('stable')).toMatchObject({ status: 200 });
+    expect((await client.ended((await submit()).id)).results).toMatchObject([{ name: 'unit', status: 'Failed' }]);
+  });
+
   test('that cannot be read refuses the submit, with its place', async () => {
     const { client, id, root, submit } = await setUp({ [file]: gate('unit', 'true') + gate('unit', 'false') });
     const expected = { error: 'conflict', details: { file, commit: git(root, 'rev-parse', 'main') } };

@@ -13,9 +13,12 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { git, useGitRepos } from '../../support/git-repos.js';
+import { emptyLedgerState, reduceEvents } from '../../../src/client/index.js';
+import { type Files, git, useGitRepos } from '../../support/git-repos.js';
 import { rest } from '../../support/rest.js';
 import { sharedTestApp } from '../../support/shared-app.js';
+import { createTasksClient } from '../../support/tasks-client.js';
+import { ledgerOf } from '../tasks/support/task-ledger.js';
 
 const app = sharedTestApp();
 const repos = useGitRepos();
@@ -25,6 +28,7 @@ interface ShownRepo {
   readonly path: string;
   readonly name: string;
   readonly default_branch: string;
+  readonly updated_at: string;
 }
 
 function register(body: unknown) {
@@ -253,6 +257,97 @@ test('nothing that the configuration names is run', async () => {
   expect(existsSync(proof)).toBe(false);
 });
 
+describe('the default branch', () => {
+  async function setUp(files?: Files) {
+    const root = repos.repo(files);
+    const { id } = await registered({ path: root });
+    return {
+      ...{ root, id },
+      change: (body: unknown) => rest(app.current.url, 'PATCH', `/api/repos/${id}`, body),
+      read: async () => (await rest(app.current.url, 'GET', `/api/repos/${id}`)).json as ShownRepo,
+      told: async () => (await ledgerOf(app.current.url, id)).filter(({ type }) => type === 'RepoUpdated'),
+    };
+  }
+
+  test('is changed to one that there is, and told with what has changed', async () => {
+    const { root, change, read, told } = await setUp();
+    const before = await read();
+    git(root, 'branch', '--move', 'main', 'trunk');
+    const { status, json } = await change({ default_branch: 'trunk' });
+    const after = json as ShownRepo;
+    expect([status, json]).toEqual([200, { ...before, default_branch: 'trunk', updated_at: after.updated_at }]);
+    expect(await read()).toEqual(json);
+    expect(await told()).toMatchObject([{ payload: { default_branch: 'trunk', updated_at: after.updated_at } }]);
+    const tasks = createTasksClient(app.current.url);
+    const { id } = await tasks.create({ repo_id: before.id });
+    await tasks.start(id);
+    expect((await tasks.get(id)).vcs?.base_commit).toBe(git(root, 'rev-parse', 'trunk'));
+  });
+
+  test('is changed to what is checked out without a commit yet', async () => {
+    const { root, change } = await setUp({});
+    git(root, 'branch', '--move', 'trunk');
+    expect(await change({ default_branch: 'main' })).toMatchObject({ status: 400 });
+    expect(await change({ default_branch: 'trunk' })).toMatchObject({ status: 200, json: { default_branch: 'trunk' } });
+  });
+
+  test.each([{}, { default_branch: 'main' }])('stays as it is with %j, and nothing is told', async (body) => {
+    const { change, read, told } = await setUp();
+    const before = await read();
+    expect(await change(body)).toMatchObject({ status: 200, json: before });
+    expect([await read(), await told()]).toEqual([before, []]);
+  });
+
+  test.each<[value: unknown, why: string]>([
+    [null, 'cannot be cleared'],
+    ['', 'is no name of a branch'],
+    ['a..b', 'is no name of a branch'],
+    ['a\0b', 'is no name of a branch'],
+    ['none', "there is no branch 'none' in the repository"],
+    [7, 'must be a string'],
+  ])('is not changed to %j', async (value, why) => {
+    const { change, read, told } = await setUp();
+    const before = await read();
+    expect(await change({ default_branch: value })).toMatchObject({
+      status: 400,
+      json: { error: 'invalid_request', message: `default_branch: ${why}`, details: { field: 'default_branch' } },
+    });
+    expect([await read(), await told()]).toEqual([before, []]);
+  });
+
+  test('is not changed where the repository cannot be looked at', async () => {
+    const { root, change } = await setUp();
+    rmSync(root, { recursive: true });
+    expect(await change({ default_branch: 'main' })).toMatchObject({
+      status: 409,
+      json: {
+        error: 'conflict',
+        message: `The repository ${root} is not there, as seen from the server's machine.`,
+        details: { path: root },
+      },
+    });
+    expect(await change({})).toMatchObject({ status: 200 });
+    // What is no name is none anywhere.
+    expect(await change({ default_branch: '' })).toMatchObject({ status: 400 });
+  });
+
+  test('of several who change it at a time, each is told of or has changed nothing', async () => {
+    const { root, change, read, told } = await setUp();
+    git(root, 'branch', 'a');
+    git(root, 'branch', 'b');
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, n) => change({ default_branch: n % 3 === 0 ? 'a' : 'b' })),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    const branches = ['main', ...(await told()).map(({ payload }) => payload['default_branch'])];
+    expect(branches.slice(1)).not.toHaveLength(0);
+    expect(branches.filter((branch, index) => branch === branches[index - 1])).toEqual([]);
+    expect((await read()).default_branch).toBe(branches.at(-1));
+    const rows = reduceEvents(emptyLedgerState({ filtered: true }), await ledgerOf(app.current.url, (await read()).id));
+    expect([...rows.repos.values()]).toEqual([await read()]);
+  });
+});
+
 describe('unregistering', () => {
   test('forgets the repository, and leaves it as it is', async () => {
     const root = repos.repo();
@@ -284,8 +379,8 @@ describe('unregistering', () => {
       status: 409,
       json: {
         error: 'conflict',
-        message: `${id} still has belongings; delete them first.`,
-        details: { id, used_by: 'belongings' },
+        message: `${id} is still in use; delete first what belongs to it.`,
+        details: { id },
       },
     });
     expect((await rest(url, 'GET', `/api/repos/${id}`)).status).toBe(200);

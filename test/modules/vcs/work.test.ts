@@ -76,8 +76,26 @@ describe('a task is begun', () => {
 
   test('not where there is no commit yet', async () => {
     const { start, root } = setUpWork(repos, { files: {} });
-    await expect(start()).rejects.toMatchObject({ kind: 'conflict', details: { path: root, default_branch: 'main' } });
+    await expect(start()).rejects.toMatchObject({
+      kind: 'conflict',
+      message: expect.stringContaining('has no commit yet') as string,
+      details: { path: root, default_branch: 'main' },
+    });
   });
+
+  test.each(['checked out', 'beside a detached HEAD', 'without a commit'])(
+    'not where the default branch is gone, and there is another one %s',
+    async (how) => {
+      const { start, root } = setUpWork(repos, { files: how === 'without a commit' ? {} : { a: 'a' } });
+      git(root, 'branch', '--move', 'main', 'trunk');
+      if (how === 'beside a detached HEAD') git(root, 'checkout', '--quiet', '--detach');
+      await expect(start()).rejects.toMatchObject({
+        kind: 'conflict',
+        message: `The repository ${root} has no branch 'main', at which tasks begin; set its default_branch to another one.`,
+        details: { path: root, default_branch: 'main' },
+      });
+    },
+  );
 
   test('at a default branch that stands for another, and never on a branch that does', async () => {
     const { start, commit, task, vcs, root, folder, branch } = setUpWork(repos);
