@@ -46,7 +46,7 @@ export interface Events {
   list(input: PageInput, audit: boolean): Promise<readonly Event[]>;
   /** Oldest first, up to what was committed before the call. */
   replay(input: PageInput, audit: boolean): Promise<readonly Event[]>;
-  /** The first batch is empty and comes at once: nothing that comes after it is missed. */
+  /** The first batch has no events, tells where it begins and comes at once: nothing that comes after it is missed. */
   subscribe(input: SubscribeInput, audit: boolean, signal: AbortSignal): AsyncIterable<Batch>;
   /** For how long the oldest event without a number has been waiting, in seconds; 0 when there is none. */
   lagSeconds(): Promise<number>;
@@ -103,7 +103,7 @@ export function createEvents(deps: EventsDeps): Events {
       const after = input.after ?? head;
       if (oldest > after + 1) throw expired(after, oldest);
       if (after > head) throw invalidField('after', `the newest event is ${head}`, { after, newest_seq: head });
-      yield { events: [] };
+      yield { events: [], readUpTo: after };
       const over = new AbortController();
       const stop = (): void => over.abort();
       signal.addEventListener('abort', stop, { once: true });
