@@ -490,7 +490,8 @@ export const EventSourceSchema: GenEnum<EventSource> = /*@__PURE__*/
  */
 export const EventService: GenService<{
   /**
-   * Reads the newest events, newest first. Go on with `before` set to the last seq of the page.
+   * Reads the newest events, newest first. Go on with `before` set to the last seq of the page. `invalid_request` as in
+   * ReplayEvents.
    *
    * @generated from rpc muster.v1.EventService.ListEvents
    */
@@ -501,7 +502,8 @@ export const EventService: GenService<{
   },
   /**
    * Reads the events after one, oldest first. Go on with `after` set to the last seq of the page. `invalid_request` with
-   * `oldest_seq` in its details when events after `after` have expired.
+   * `oldest_seq` in its details when events after `after`, or all before `before`, have expired (before the oldest that is
+   * kept there are none), and with `newest_seq` when `after` is yet to come.
    *
    * @generated from rpc muster.v1.EventService.ReplayEvents
    */

@@ -25,8 +25,8 @@ export interface Feed {
   /**
    * Every event after `after` that fits, in order, for as long as the signal lets it; and now and then, where none fits, how far it has
    * been read. Without that a reader whom nothing is told would keep the place at which it began, until what comes after that has
-   * expired. The caller has checked that `after` is in the ledger. Throws `unavailable` when the reader took longer than `stallMs` over a batch, `invalid_request` when it is so slow
-   * that what comes next has expired.
+   * expired. The caller has checked that `after` is in the ledger. Throws `unavailable` when the reader took longer than `stallMs` over a
+   * batch, `invalid_request` when it is so slow that what comes next has expired.
    */
   follow(after: number, filter: Filter, signal: AbortSignal): AsyncIterable<Batch>;
   /** How many are following now. */
@@ -174,7 +174,7 @@ export function createFeed(deps: FeedDeps): Feed {
     let coming = readPage(cursor, upTo, limit, filter);
     for (let more = true; more;) {
       const { events, oldest } = await coming;
-      if (oldest > cursor + 1) throw expired(cursor, oldest);
+      if (oldest > cursor + 1) throw expired('after', cursor, oldest);
       cursor = events.length < limit ? upTo : (events.at(-1)?.seq ?? upTo);
       more = cursor < from;
       if (more) {
