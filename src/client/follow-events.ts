@@ -10,6 +10,11 @@ export type EventFilter = Omit<MessageInitShape<typeof SubscribeEventsRequestSch
 export interface FollowEventsOptions extends ReconnectingOptions {
   /** A connection has been made anew; what comes next follows this seq. */
   readonly onBack?: ((after: bigint) => void) | undefined;
+  /**
+   * All up to this seq has been read, and what fits of it has been told: where to go on another time. Called when nothing has fitted for
+   * a while; otherwise the last event says so.
+   */
+  readonly onPlace?: ((readUpTo: bigint) => void) | undefined;
 }
 
 /**
@@ -30,13 +35,15 @@ export async function* followEvents(
     options.onLost?.(error, retryInMs);
   };
   const subscribe = client.events.subscribeEvents;
-  for await (const { events } of reconnecting((call) => subscribe({ ...filter, after: last }, call), {
+  for await (const { events, readUpTo } of reconnecting((call) => subscribe({ ...filter, after: last }, call), {
     ...options,
     onLost,
   })) {
     // The first message of a connection comes at once and has no events.
     if (lost) options.onBack?.(last);
     lost = false;
+    // Not told by an older server.
+    if (readUpTo !== undefined && readUpTo > last) options.onPlace?.((last = readUpTo));
     for (const event of events) {
       last = event.seq;
       yield event;

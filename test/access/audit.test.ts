@@ -2,11 +2,16 @@ import { describe, expect, test } from 'vitest';
 import { createMusterClient, followEvents, ledgerEventOf } from '../../src/client/index.js';
 import { createManualClock } from '../../src/platform/clock.js';
 import { startTestApp, type TestApp } from '../support/app.js';
+import { useGitRepos } from '../support/git-repos.js';
 import { rest } from '../support/rest.js';
+import { createReviewsClient } from '../support/reviews-client.js';
 import { openEventStream } from '../support/sse.js';
+import { createTasksClient, registerRepo } from '../support/tasks-client.js';
 import { until } from '../support/until.js';
 import { openWebSocket } from '../support/websocket.js';
 import { bearer, makeToken, type TestToken } from './support/tokens.js';
+
+const repos = useGitRepos();
 
 interface Shown {
   readonly seq: number;
@@ -70,6 +75,50 @@ describe('the audit trail', () => {
       { type: 'TokenRevoked', actor: { kind: 'human', id: human.id }, payload: { token_id: worker.id } },
     ]);
     expect(JSON.stringify(await events(app, '?limit=1000', human))).not.toContain(worker.secret);
+  });
+
+  test('says whom a rule has refused what a scope allows', async () => {
+    const app = await startTestApp();
+    const human = await makeToken(app, { role: 'human' });
+    const tasks = createTasksClient(app.url, bearer(human));
+    const repo_id = await registerRepo(app.url, repos.repo(), bearer(human));
+    const [own, other] = [await tasks.create({ repo_id }), await tasks.create({ repo_id })];
+    await tasks.start(own.id);
+    const { id: review_id } = await createReviewsClient(app.url, bearer(human)).submit(own.id, { 'new.txt': 'new' });
+    const capabilities = ['tasks.execute', 'reviews.agent'];
+    const agent = await makeToken(app, { role: 'agent', capabilities, task_id: own.id }, human);
+    const refused = { id: review_id, method: 'ReviewService/ApproveReview', message: /never review their own work/ };
+    const calls = [
+      { id: other.id, method: 'TaskService/CancelTask', message: new RegExp(`may act on ${own.id} only`) },
+      refused,
+      // Counted with the one before it.
+      refused,
+    ];
+    for (const { id, method } of calls) {
+      const headers = { 'content-type': 'application/json', ...bearer(agent) };
+      expect((await rest(app.url, 'POST', `/muster.v1.${method}`, { id }, headers)).status).toBe(403);
+    }
+    const told = await refusals(app, human, 2);
+    expect(told).toMatchObject(
+      calls.slice(0, 2).map(({ method, message }) => ({
+        source: 'Rpc',
+        actor: { kind: 'agent', id: agent.id },
+        payload: {
+          method: `/muster.v1.${method}`,
+          error: 'forbidden',
+          message: expect.stringMatching(message) as string,
+          address: '127.0.0.1',
+        },
+      })),
+    );
+    // What is no refusal is in no audit trail.
+    expect((await rest(app.url, 'POST', `/api/tasks/${own.id}/start`, {}, bearer(agent))).status).toBe(409);
+    await app.app.stop();
+    const [row] = await app.database.query<{ count: string }>(
+      `SELECT sum((payload->>'count')::int) AS count FROM (
+         SELECT type, payload FROM events UNION ALL SELECT type, payload FROM events_new) e WHERE type = 'CallRefused'`,
+    );
+    expect(row?.count).toBe('3');
   });
 
   test('is told to a human in every way, and to nobody else in any', async () => {

@@ -88,7 +88,7 @@ test('WebSocket follows', async () => {
   await submit(app, 2);
   const events = (seqs: number) => page.run(`hears(${seqs})`);
   expect(await events(5)).toEqual([
-    { type: 'subscribed' },
+    { type: 'subscribed', after: 0 },
     ...(await replayEvents(app.url)).map((event) => ({ type: 'event', event })),
   ]);
 });

@@ -83,13 +83,33 @@ describe.each(Object.keys(ways))('%s', (way) => {
     expect(lines(id)).toMatchObject([{ event: 'internal_error', error: 'a secret' }]);
   });
 
-  test('an error of ours keeps its words', async () => {
-    expect(await call('unavailable', 'c')).toEqual({
+  const refusals = (id: string) =>
+    library.current.logged.filter(({ corr_id, event }) => corr_id === id && event === 'call_refused');
+
+  test('an error of ours keeps its words, and is no refusal', async () => {
+    const id = `unavailable-${Object.keys(ways).indexOf(way)}`;
+    expect(await call('unavailable', id)).toEqual({
       error: 'unavailable',
       code: 503,
       message: 'Come back later.',
-      correlationId: 'c',
+      correlationId: id,
     });
+    expect(refusals(id)).toEqual([]);
+  });
+
+  test('what a rule refuses is logged once, like a scope that is lacking', async () => {
+    const id = `forbidden-${Object.keys(ways).indexOf(way)}`;
+    expect(await call('forbidden', id)).toMatchObject({ error: 'forbidden', details: { rule: 'not_for_you' } });
+    expect(refusals(id)).toMatchObject([
+      {
+        level: 'WARN',
+        method: `${service}/${way === 'gRPC, stream' ? 'Tail' : 'Fail'}`,
+        principal: 'local',
+        address: '127.0.0.1',
+        reason: 'forbidden',
+        message: 'This book is not for you.',
+      },
+    ]);
   });
 });
 

@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file muster/v1/events.proto.
  */
 export const file_muster_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("ChZtdXN0ZXIvdjEvZXZlbnRzLnByb3RvEgltdXN0ZXIudjEiIQoFQWN0b3ISDAoEa2luZBgBIAEoCRIKCgJpZBgCIAEoCSKrAwoFRXZlbnQSCgoCaWQYASABKAkSCwoDc2VxGAIgASgDEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR0eXBlGAQgASgJEiYKBnNvdXJjZRgFIAEoDjIWLm11c3Rlci52MS5FdmVudFNvdXJjZRIfCgVhY3RvchgGIAEoCzIQLm11c3Rlci52MS5BY3RvchIbCg5jb3JyZWxhdGlvbl9pZBgHIAEoCUgAiAEBEhQKB3Rhc2tfaWQYCCABKAlIAYgBARIWCglyZXZpZXdfaWQYCSABKAlIAogBARIUCgdyZXBvX2lkGAogASgJSAOIAQESFwoKc2Vzc2lvbl9pZBgLIAEoCUgEiAEBEhMKBmpvYl9pZBgMIAEoCUgFiAEBEigKB3BheWxvYWQYDSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QhEKD19jb3JyZWxhdGlvbl9pZEIKCghfdGFza19pZEIMCgpfcmV2aWV3X2lkQgoKCF9yZXBvX2lkQg0KC19zZXNzaW9uX2lkQgkKB19qb2JfaWQi5wIKEUxpc3RFdmVudHNSZXF1ZXN0EhIKBWFmdGVyGAEgASgDSACIAQESEwoGYmVmb3JlGAIgASgDSAGIAQESEgoFbGltaXQYAyABKAVIAogBARIMCgR0eXBlGAQgAygJEisKBnNvdXJjZRgFIAEoDjIWLm11c3Rlci52MS5FdmVudFNvdXJjZUgDiAEBEhQKB3Rhc2tfaWQYBiABKAlIBIgBARIUCgdyZXBvX2lkGAcgASgJSAWIAQESFgoJcmV2aWV3X2lkGAggASgJSAaIAQESFwoKc2Vzc2lvbl9pZBgJIAEoCUgHiAEBEhMKBmpvYl9pZBgKIAEoCUgIiAEBQggKBl9hZnRlckIJCgdfYmVmb3JlQggKBl9saW1pdEIJCgdfc291cmNlQgoKCF90YXNrX2lkQgoKCF9yZXBvX2lkQgwKCl9yZXZpZXdfaWRCDQoLX3Nlc3Npb25faWRCCQoHX2pvYl9pZCI2ChJMaXN0RXZlbnRzUmVzcG9uc2USIAoGZXZlbnRzGAEgAygLMhAubXVzdGVyLnYxLkV2ZW50IukCChNSZXBsYXlFdmVudHNSZXF1ZXN0EhIKBWFmdGVyGAEgASgDSACIAQESEwoGYmVmb3JlGAIgASgDSAGIAQESEgoFbGltaXQYAyABKAVIAogBARIMCgR0eXBlGAQgAygJEisKBnNvdXJjZRgFIAEoDjIWLm11c3Rlci52MS5FdmVudFNvdXJjZUgDiAEBEhQKB3Rhc2tfaWQYBiABKAlIBIgBARIUCgdyZXBvX2lkGAcgASgJSAWIAQESFgoJcmV2aWV3X2lkGAggASgJSAaIAQESFwoKc2Vzc2lvbl9pZBgJIAEoCUgHiAEBEhMKBmpvYl9pZBgKIAEoCUgIiAEBQggKBl9hZnRlckIJCgdfYmVmb3JlQggKBl9saW1pdEIJCgdfc291cmNlQgoKCF90YXNrX2lkQgoKCF9yZXBvX2lkQgwKCl9yZXZpZXdfaWRCDQoLX3Nlc3Npb25faWRCCQoHX2pvYl9pZCI4ChRSZXBsYXlFdmVudHNSZXNwb25zZRIgCgZldmVudHMYASADKAsyEC5tdXN0ZXIudjEuRXZlbnQirgIKFlN1YnNjcmliZUV2ZW50c1JlcXVlc3QSEgoFYWZ0ZXIYASABKANIAIgBARIMCgR0eXBlGAIgAygJEisKBnNvdXJjZRgDIAEoDjIWLm11c3Rlci52MS5FdmVudFNvdXJjZUgBiAEBEhQKB3Rhc2tfaWQYBCABKAlIAogBARIUCgdyZXBvX2lkGAUgASgJSAOIAQESFgoJcmV2aWV3X2lkGAYgASgJSASIAQESFwoKc2Vzc2lvbl9pZBgHIAEoCUgFiAEBEhMKBmpvYl9pZBgIIAEoCUgGiAEBQggKBl9hZnRlckIJCgdfc291cmNlQgoKCF90YXNrX2lkQgoKCF9yZXBvX2lkQgwKCl9yZXZpZXdfaWRCDQoLX3Nlc3Npb25faWRCCQoHX2pvYl9pZCI7ChdTdWJzY3JpYmVFdmVudHNSZXNwb25zZRIgCgZldmVudHMYASADKAsyEC5tdXN0ZXIudjEuRXZlbnQq8QEKC0V2ZW50U291cmNlEhwKGEVWRU5UX1NPVVJDRV9VTlNQRUNJRklFRBAAEh8KEUVWRU5UX1NPVVJDRV9SRVNUEAEaCPq7GARSZXN0Eh0KEEVWRU5UX1NPVVJDRV9SUEMQAhoH+rsYA1JwYxIdChBFVkVOVF9TT1VSQ0VfTUNQEAMaB/q7GANNY3ASIQoSRVZFTlRfU09VUkNFX1JFTEFZEAQaCfq7GAVSZWxheRIdChBFVkVOVF9TT1VSQ0VfQ0xJEAUaB/q7GANDbGkSIwoTRVZFTlRfU09VUkNFX1NZU1RFTRAGGgr6uxgGU3lzdGVtMuEDCgxFdmVudFNlcnZpY2USeAoKTGlzdEV2ZW50cxIcLm11c3Rlci52MS5MaXN0RXZlbnRzUmVxdWVzdBodLm11c3Rlci52MS5MaXN0RXZlbnRzUmVzcG9uc2UiLZACAaq7GAtldmVudHMucmVhZILT5JMCFWIGZXZlbnRzEgsvYXBpL2V2ZW50cxKFAQoMUmVwbGF5RXZlbnRzEh4ubXVzdGVyLnYxLlJlcGxheUV2ZW50c1JlcXVlc3QaHy5tdXN0ZXIudjEuUmVwbGF5RXZlbnRzUmVzcG9uc2UiNJACAaq7GAtldmVudHMucmVhZILT5JMCHGIGZXZlbnRzEhIvYXBpL2V2ZW50cy9yZXBsYXkSzgEKD1N1YnNjcmliZUV2ZW50cxIhLm11c3Rlci52MS5TdWJzY3JpYmVFdmVudHNSZXF1ZXN0GiIubXVzdGVyLnYxLlN1YnNjcmliZUV2ZW50c1Jlc3BvbnNlInKQAgGquxgLZXZlbnRzLnJlYWSyuxgMGgNzZXEiBWFmdGVygtPkkwJKWiliBmV2ZW50c0IfCglXRUJTT0NLRVQSEi9hcGkvZXZlbnRzL3N0cmVhbWIGZXZlbnRzEhUvYXBpL2V2ZW50cy9zdWJzY3JpYmUwAWIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_muster_v1_options]);
+  fileDesc("ChZtdXN0ZXIvdjEvZXZlbnRzLnByb3RvEgltdXN0ZXIudjEiIQoFQWN0b3ISDAoEa2luZBgBIAEoCRIKCgJpZBgCIAEoCSKrAwoFRXZlbnQSCgoCaWQYASABKAkSCwoDc2VxGAIgASgDEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR0eXBlGAQgASgJEiYKBnNvdXJjZRgFIAEoDjIWLm11c3Rlci52MS5FdmVudFNvdXJjZRIfCgVhY3RvchgGIAEoCzIQLm11c3Rlci52MS5BY3RvchIbCg5jb3JyZWxhdGlvbl9pZBgHIAEoCUgAiAEBEhQKB3Rhc2tfaWQYCCABKAlIAYgBARIWCglyZXZpZXdfaWQYCSABKAlIAogBARIUCgdyZXBvX2lkGAogASgJSAOIAQESFwoKc2Vzc2lvbl9pZBgLIAEoCUgEiAEBEhMKBmpvYl9pZBgMIAEoCUgFiAEBEigKB3BheWxvYWQYDSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QhEKD19jb3JyZWxhdGlvbl9pZEIKCghfdGFza19pZEIMCgpfcmV2aWV3X2lkQgoKCF9yZXBvX2lkQg0KC19zZXNzaW9uX2lkQgkKB19qb2JfaWQi5wIKEUxpc3RFdmVudHNSZXF1ZXN0EhIKBWFmdGVyGAEgASgDSACIAQESEwoGYmVmb3JlGAIgASgDSAGIAQESEgoFbGltaXQYAyABKAVIAogBARIMCgR0eXBlGAQgAygJEisKBnNvdXJjZRgFIAEoDjIWLm11c3Rlci52MS5FdmVudFNvdXJjZUgDiAEBEhQKB3Rhc2tfaWQYBiABKAlIBIgBARIUCgdyZXBvX2lkGAcgASgJSAWIAQESFgoJcmV2aWV3X2lkGAggASgJSAaIAQESFwoKc2Vzc2lvbl9pZBgJIAEoCUgHiAEBEhMKBmpvYl9pZBgKIAEoCUgIiAEBQggKBl9hZnRlckIJCgdfYmVmb3JlQggKBl9saW1pdEIJCgdfc291cmNlQgoKCF90YXNrX2lkQgoKCF9yZXBvX2lkQgwKCl9yZXZpZXdfaWRCDQoLX3Nlc3Npb25faWRCCQoHX2pvYl9pZCI2ChJMaXN0RXZlbnRzUmVzcG9uc2USIAoGZXZlbnRzGAEgAygLMhAubXVzdGVyLnYxLkV2ZW50IukCChNSZXBsYXlFdmVudHNSZXF1ZXN0EhIKBWFmdGVyGAEgASgDSACIAQESEwoGYmVmb3JlGAIgASgDSAGIAQESEgoFbGltaXQYAyABKAVIAogBARIMCgR0eXBlGAQgAygJEisKBnNvdXJjZRgFIAEoDjIWLm11c3Rlci52MS5FdmVudFNvdXJjZUgDiAEBEhQKB3Rhc2tfaWQYBiABKAlIBIgBARIUCgdyZXBvX2lkGAcgASgJSAWIAQESFgoJcmV2aWV3X2lkGAggASgJSAaIAQESFwoKc2Vzc2lvbl9pZBgJIAEoCUgHiAEBEhMKBmpvYl9pZBgKIAEoCUgIiAEBQggKBl9hZnRlckIJCgdfYmVmb3JlQggKBl9saW1pdEIJCgdfc291cmNlQgoKCF90YXNrX2lkQgoKCF9yZXBvX2lkQgwKCl9yZXZpZXdfaWRCDQoLX3Nlc3Npb25faWRCCQoHX2pvYl9pZCI4ChRSZXBsYXlFdmVudHNSZXNwb25zZRIgCgZldmVudHMYASADKAsyEC5tdXN0ZXIudjEuRXZlbnQirgIKFlN1YnNjcmliZUV2ZW50c1JlcXVlc3QSEgoFYWZ0ZXIYASABKANIAIgBARIMCgR0eXBlGAIgAygJEisKBnNvdXJjZRgDIAEoDjIWLm11c3Rlci52MS5FdmVudFNvdXJjZUgBiAEBEhQKB3Rhc2tfaWQYBCABKAlIAogBARIUCgdyZXBvX2lkGAUgASgJSAOIAQESFgoJcmV2aWV3X2lkGAYgASgJSASIAQESFwoKc2Vzc2lvbl9pZBgHIAEoCUgFiAEBEhMKBmpvYl9pZBgIIAEoCUgGiAEBQggKBl9hZnRlckIJCgdfc291cmNlQgoKCF90YXNrX2lkQgoKCF9yZXBvX2lkQgwKCl9yZXZpZXdfaWRCDQoLX3Nlc3Npb25faWRCCQoHX2pvYl9pZCJjChdTdWJzY3JpYmVFdmVudHNSZXNwb25zZRIgCgZldmVudHMYASADKAsyEC5tdXN0ZXIudjEuRXZlbnQSFwoKcmVhZF91cF90bxgCIAEoA0gAiAEBQg0KC19yZWFkX3VwX3RvKvEBCgtFdmVudFNvdXJjZRIcChhFVkVOVF9TT1VSQ0VfVU5TUEVDSUZJRUQQABIfChFFVkVOVF9TT1VSQ0VfUkVTVBABGgj6uxgEUmVzdBIdChBFVkVOVF9TT1VSQ0VfUlBDEAIaB/q7GANScGMSHQoQRVZFTlRfU09VUkNFX01DUBADGgf6uxgDTWNwEiEKEkVWRU5UX1NPVVJDRV9SRUxBWRAEGgn6uxgFUmVsYXkSHQoQRVZFTlRfU09VUkNFX0NMSRAFGgf6uxgDQ2xpEiMKE0VWRU5UX1NPVVJDRV9TWVNURU0QBhoK+rsYBlN5c3RlbTLtAwoMRXZlbnRTZXJ2aWNlEngKCkxpc3RFdmVudHMSHC5tdXN0ZXIudjEuTGlzdEV2ZW50c1JlcXVlc3QaHS5tdXN0ZXIudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIi2QAgGquxgLZXZlbnRzLnJlYWSC0+STAhViBmV2ZW50cxILL2FwaS9ldmVudHMShQEKDFJlcGxheUV2ZW50cxIeLm11c3Rlci52MS5SZXBsYXlFdmVudHNSZXF1ZXN0Gh8ubXVzdGVyLnYxLlJlcGxheUV2ZW50c1Jlc3BvbnNlIjSQAgGquxgLZXZlbnRzLnJlYWSC0+STAhxiBmV2ZW50cxISL2FwaS9ldmVudHMvcmVwbGF5EtoBCg9TdWJzY3JpYmVFdmVudHMSIS5tdXN0ZXIudjEuU3Vic2NyaWJlRXZlbnRzUmVxdWVzdBoiLm11c3Rlci52MS5TdWJzY3JpYmVFdmVudHNSZXNwb25zZSJ+kAIBqrsYC2V2ZW50cy5yZWFksrsYGBoDc2VxIgVhZnRlcioKcmVhZF91cF90b4LT5JMCSlopYgZldmVudHNCHwoJV0VCU09DS0VUEhIvYXBpL2V2ZW50cy9zdHJlYW1iBmV2ZW50cxIVL2FwaS9ldmVudHMvc3Vic2NyaWJlMAFiBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_muster_v1_options]);
 
 /**
  * Who changed something.
@@ -411,6 +411,14 @@ export type SubscribeEventsResponse = Message<"muster.v1.SubscribeEventsResponse
    * @generated from field: repeated muster.v1.Event events = 1;
    */
   events: Event[];
+
+  /**
+   * In a message without events: all up to this seq has been read for the stream, and what fits has been told, so that its caller
+   * misses nothing by going on after it.
+   *
+   * @generated from field: optional int64 read_up_to = 2;
+   */
+  readUpTo?: bigint | undefined;
 };
 
 /**
@@ -482,7 +490,8 @@ export const EventSourceSchema: GenEnum<EventSource> = /*@__PURE__*/
  */
 export const EventService: GenService<{
   /**
-   * Reads the newest events, newest first. Go on with `before` set to the last seq of the page.
+   * Reads the newest events, newest first. Go on with `before` set to the last seq of the page. `invalid_request` as in
+   * ReplayEvents.
    *
    * @generated from rpc muster.v1.EventService.ListEvents
    */
@@ -493,7 +502,8 @@ export const EventService: GenService<{
   },
   /**
    * Reads the events after one, oldest first. Go on with `after` set to the last seq of the page. `invalid_request` with
-   * `oldest_seq` in its details when events after `after` have expired.
+   * `oldest_seq` in its details when events after `after`, or all before `before`, have expired (before the oldest that is
+   * kept there are none), and with `newest_seq` when `after` is yet to come.
    *
    * @generated from rpc muster.v1.EventService.ReplayEvents
    */
@@ -505,12 +515,15 @@ export const EventService: GenService<{
   /**
    * Follows the ledger: first what there is after `after`, then what comes, for as long as the caller listens. Over REST it is
    * a stream of server-sent events whose ids are the seqs; EventSource resumes by itself. A message carries one or more
-   * events; the first one is empty and comes at once, and nothing after it is missed. A reader that takes nothing for 10 s while there is something to tell is cut off with `unavailable`; it goes on
-   * after the last event it has seen. `invalid_request` as in ReplayEvents.
+   * events, or none and the seq up to which all has been read for the stream, as `read_up_to`. The first one is of the latter kind and
+   * comes at once, and nothing after it is missed; others come when 15 s or 1000 events have gone by that do not fit. A caller goes on
+   * after the last seq that it has been told by either. One that takes nothing for 10 s while there is something to tell is cut
+   * off with `unavailable`. `invalid_request` as in ReplayEvents.
    *
    * Over a WebSocket the client says once `{"type": "subscribe", "after": 41, "filter": {"type": ["JobDone"]}}`, where `filter`
-   * has the fields of the query, and gets `{"type": "subscribed"}`, a `{"type": "event", "event": {...}}` for each event, and
-   * `{"type": "error", ...}` with the body of a REST error before the end.
+   * has the fields of the query, and gets `{"type": "subscribed", "after": 41}`, a `{"type": "event", "event": {...}}` for each event,
+   * `{"type": "place", "after": 1041}` where all up to there has been read, and `{"type": "error", ...}` with the body of a REST
+   * error before the end.
    *
    * @generated from rpc muster.v1.EventService.SubscribeEvents
    */

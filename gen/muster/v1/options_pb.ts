@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file muster/v1/options.proto.
  */
 export const file_muster_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("ChdtdXN0ZXIvdjEvb3B0aW9ucy5wcm90bxIJbXVzdGVyLnYxIlcKClJlc3RBbnN3ZXISDgoGc3RhdHVzGAEgASgFEhAKCGxvY2F0aW9uGAIgASgJEhAKCGV2ZW50X2lkGAMgASgJEhUKDWxhc3RfZXZlbnRfaWQYBCABKAk6NgoFc2NvcGUSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi1hwMgASgJUgVzY29wZTpYCgtyZXN0X2Fuc3dlchIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLaHAyABKAsyFS5tdXN0ZXIudjEuUmVzdEFuc3dlclIKcmVzdEFuc3dlcjo3CgR3b3JkEiEuZ29vZ2xlLnByb3RvYnVmLkVudW1WYWx1ZU9wdGlvbnMYv4cDIAEoCVIEd29yZGIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("ChdtdXN0ZXIvdjEvb3B0aW9ucy5wcm90bxIJbXVzdGVyLnYxImsKClJlc3RBbnN3ZXISDgoGc3RhdHVzGAEgASgFEhAKCGxvY2F0aW9uGAIgASgJEhAKCGV2ZW50X2lkGAMgASgJEhUKDWxhc3RfZXZlbnRfaWQYBCABKAkSEgoKcmVhZF91cF90bxgFIAEoCTo2CgVzY29wZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLWHAyABKAlSBXNjb3BlOlgKC3Jlc3RfYW5zd2VyEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYtocDIAEoCzIVLm11c3Rlci52MS5SZXN0QW5zd2VyUgpyZXN0QW5zd2VyOjcKBHdvcmQSIS5nb29nbGUucHJvdG9idWYuRW51bVZhbHVlT3B0aW9ucxi/hwMgASgJUgR3b3JkYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * How the answer of a REST call looks.
@@ -47,6 +47,13 @@ export type RestAnswer = Message<"muster.v1.RestAnswer"> & {
    * @generated from field: string last_event_id = 4;
    */
   lastEventId: string;
+
+  /**
+   * For the same: the field of a message without items that tells up to which id all has been read for the stream.
+   *
+   * @generated from field: string read_up_to = 5;
+   */
+  readUpTo: string;
 };
 
 /**

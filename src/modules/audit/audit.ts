@@ -99,14 +99,13 @@ const otherKind: Pick<Kind, 'change' | 'origin'> = {
 };
 
 /** Of strangers all that comes from one address is one kind: they choose what they ask for. */
-function keyOf({ principal, door, facts, error }: Refusal): string {
-  if (principal === undefined) return `${error.kind} ${facts.credentials.remoteAddress}`;
+function keyOf({ principal, door, address, error }: Refusal): string {
+  if (principal === undefined) return `${error.kind} ${address}`;
   return `${error.kind} ${principal.id} ${door.path}`;
 }
 
-function kindOf({ principal, door, facts, error }: Refusal): Pick<Kind, 'change' | 'origin'> {
-  const { source, correlationId, credentials } = facts;
-  const address = credentials.remoteAddress;
+function kindOf({ principal, door, call, address, error }: Refusal): Pick<Kind, 'change' | 'origin'> {
+  const { source, correlationId } = call;
   const { kind, id } = principal ?? { kind: 'unknown', id: address ?? 'unknown' };
   const payload = {
     method: door.path,

@@ -12,6 +12,8 @@ export const numberedTopic = 'events_numbered';
 /** Consecutive events that go together; the same object for all who get the same. */
 export interface Batch {
   readonly events: readonly Event[];
+  /** Of a batch without events: all up to this seq has been read for its reader, who misses nothing by going on after it. */
+  readonly readUpTo?: number | undefined;
 }
 
 /**
@@ -21,9 +23,10 @@ export interface Batch {
  */
 export interface Feed {
   /**
-   * Every event after `after` that fits, in order, for as long as the signal lets it. The caller has checked that `after` is in
-   * the ledger. Throws `unavailable` when the reader took longer than `stallMs` over a batch, `invalid_request` when it is so slow
-   * that what comes next has expired.
+   * Every event after `after` that fits, in order, for as long as the signal lets it; and now and then, where none fits, how far it has
+   * been read. Without that a reader whom nothing is told would keep the place at which it began, until what comes after that has
+   * expired. The caller has checked that `after` is in the ledger. Throws `unavailable` when the reader took longer than `stallMs` over a
+   * batch, `invalid_request` when it is so slow that what comes next has expired.
    */
   follow(after: number, filter: Filter, signal: AbortSignal): AsyncIterable<Batch>;
   /** How many are following now. */
@@ -39,6 +42,8 @@ export interface FeedDeps {
   readonly pollMs: number;
   /** In milliseconds. */
   readonly stallMs: number;
+  /** How long a reader may go without being told its place, in milliseconds; 15 s by default. */
+  readonly placeMs?: number;
   /** Milliseconds that only count up; performance.now() by default. */
   readonly now?: () => number;
 }
@@ -47,6 +52,9 @@ export interface FeedDeps {
 const page = 1000;
 const firstPage = 100;
 const pageSize = 256 * 1024;
+/** A reader is told its place when so much has gone by that does not fit. */
+const placeEveryMs = 15_000;
+const placeEveryEvents = 1000;
 /** What is kept at hand: so many events, of so many characters of payload. */
 const keptEvents = 10_000;
 const keptSize = 8 * 1024 * 1024;
@@ -64,7 +72,7 @@ interface Kept extends Batch {
 }
 
 export function createFeed(deps: FeedDeps): Feed {
-  const { db, wakeups, log, pollMs, stallMs, now = () => performance.now() } = deps;
+  const { db, wakeups, log, pollMs, stallMs, placeMs = placeEveryMs, now = () => performance.now() } = deps;
   let kept: Kept[] = [];
   let keptCount = 0;
   let keptChars = 0;
@@ -166,7 +174,7 @@ export function createFeed(deps: FeedDeps): Feed {
     let coming = readPage(cursor, upTo, limit, filter);
     for (let more = true; more;) {
       const { events, oldest } = await coming;
-      if (oldest > cursor + 1) throw expired(cursor, oldest);
+      if (oldest > cursor + 1) throw expired('after', cursor, oldest);
       cursor = events.length < limit ? upTo : (events.at(-1)?.seq ?? upTo);
       more = cursor < from;
       if (more) {
@@ -195,24 +203,48 @@ export function createFeed(deps: FeedDeps): Feed {
 
   async function* follow(after: number, filter: Filter, signal: AbortSignal): AsyncIterable<Batch> {
     let cursor = after;
+    /** What the reader knows of its place, and since when. */
+    let told = after;
+    let toldAt = now();
     let wake: () => void = () => undefined;
     const leave = (): void => wake();
+
+    function untilPlaceMs(): number {
+      if (cursor === told) return Infinity;
+      return cursor - told >= placeEveryEvents ? 0 : Math.max(0, toldAt + placeMs - now());
+    }
+
+    async function wakened(ms: number): Promise<void> {
+      const woken = new Promise<void>((resolve) => waiting.add((wake = resolve)));
+      const timer = ms === Infinity ? undefined : setTimeout(wake, ms);
+      await woken;
+      clearTimeout(timer);
+      waiting.delete(wake);
+    }
+
+    function* tell(batch: Batch): Iterable<Batch> {
+      const handedOver = now();
+      yield batch;
+      told = batch.readUpTo ?? batch.events.at(-1)?.seq ?? told;
+      toldAt = now();
+      if (toldAt - handedOver > stallMs) throw tooSlow(cursor);
+    }
+
     signal.addEventListener('abort', leave, { once: true });
     followers += 1;
     try {
       if (followers === 1) await awake();
       while (!signal.aborted) {
         if (cursor >= head) {
-          await new Promise<void>((resolve) => waiting.add((wake = resolve)));
-          waiting.delete(wake);
+          const waitMs = untilPlaceMs();
+          if (waitMs === 0) yield* tell({ events: [], readUpTo: cursor });
+          else await wakened(waitMs);
           continue;
         }
         for await (const { batch, upTo } of cursor < from ? replay(cursor, filter) : present(cursor, filter)) {
           cursor = upTo;
-          if (batch.events.length === 0) continue;
-          const handedOver = now();
-          yield batch;
-          if (now() - handedOver > stallMs) throw tooSlow(cursor);
+          if (batch.events.length > 0) yield* tell(batch);
+          else if (untilPlaceMs() === 0) yield* tell({ events: [], readUpTo: cursor });
           if (signal.aborted) return;
         }
       }

@@ -6,10 +6,10 @@ import type { Log } from '../../platform/log.js';
 import { createLoop } from '../../platform/loop.js';
 import { pageLimit } from '../../platform/paging.js';
 import { type Appended, type Event, type FilterInput, filterOf } from './events.js';
-import { expired } from './refusals.js';
+import { expired, yetToCome } from './refusals.js';
 import { type Batch, createFeed, farthest } from './feed.js';
 import { createSequencer } from './sequencer.js';
-import { expireEvents, readEvents, readExtent, readLag } from './store.js';
+import { expireEvents, type Extent, readEvents, readExtent, readLag } from './store.js';
 
 export interface EventsDeps {
   readonly db: Db;
@@ -42,11 +42,17 @@ export type SubscribeInput = FilterInput & { readonly after?: Optional<number> }
 export interface Events {
   /** Call after a commit with events in it. */
   readonly appended: Appended;
-  /** Newest first, up to what was committed before the call. `audit`: whether the audit trail may be seen, here and below. */
+  /**
+   * Newest first, up to what was committed before the call. Rejects as `replay` does. `audit`: whether the audit trail may be seen, here
+   * and below.
+   */
   list(input: PageInput, audit: boolean): Promise<readonly Event[]>;
-  /** Oldest first, up to what was committed before the call. */
+  /**
+   * Oldest first, up to what was committed before the call. Rejects with `invalid_request` when events after `after`, or all before
+   * `before`, have expired, and when `after` is yet to come. Before the oldest that is kept there is just no more.
+   */
   replay(input: PageInput, audit: boolean): Promise<readonly Event[]>;
-  /** The first batch is empty and comes at once: nothing that comes after it is missed. */
+  /** The first batch has no events, tells where it begins and comes at once: nothing that comes after it is missed. */
   subscribe(input: SubscribeInput, audit: boolean, signal: AbortSignal): AsyncIterable<Batch>;
   /** For how long the oldest event without a number has been waiting, in seconds; 0 when there is none. */
   lagSeconds(): Promise<number>;
@@ -76,24 +82,26 @@ export function createEvents(deps: EventsDeps): Events {
     },
   });
 
+  async function readPage(input: PageInput, from: 'oldest' | 'newest', audit: boolean): Promise<readonly Event[]> {
+    const range = { ...pageOf(input), after: input.after ?? 0, from };
+    const filter = filterOf(input, audit);
+    await sequencer.flush();
+    const { events, ...kept } = await readEvents(db, range, filter);
+    if (isGiven(input.after)) checkAfter(input.after, kept);
+    if (isGiven(input.before)) checkBefore(input.before, kept);
+    return events;
+  }
+
   return {
     appended(type, count) {
       onAppended?.(type, count);
       sequencer.appended();
     },
     async list(input, audit) {
-      const range = { ...pageOf(input), after: input.after ?? 0, from: 'newest' as const };
-      const filter = filterOf(input, audit);
-      await sequencer.flush();
-      return (await readEvents(db, range, filter)).events;
+      return readPage(input, 'newest', audit);
     },
     async replay(input, audit) {
-      const range = { ...pageOf(input), after: input.after ?? 0, from: 'oldest' as const };
-      const filter = filterOf(input, audit);
-      await sequencer.flush();
-      const { events, oldest } = await readEvents(db, range, filter);
-      if (isGiven(input.after) && oldest > input.after + 1) throw expired(input.after, oldest);
-      return events;
+      return readPage(input, 'oldest', audit);
     },
     async *subscribe(input, audit, signal) {
       checkSeq('after', input.after);
@@ -101,9 +109,8 @@ export function createEvents(deps: EventsDeps): Events {
       await sequencer.flush();
       const { head, oldest } = await readExtent(db);
       const after = input.after ?? head;
-      if (oldest > after + 1) throw expired(after, oldest);
-      if (after > head) throw invalidField('after', `the newest event is ${head}`, { after, newest_seq: head });
-      yield { events: [] };
+      checkAfter(after, { head, oldest });
+      yield { events: [], readUpTo: after };
       const over = new AbortController();
       const stop = (): void => over.abort();
       signal.addEventListener('abort', stop, { once: true });
@@ -132,6 +139,17 @@ export function createEvents(deps: EventsDeps): Events {
 
 function isGiven(number: Optional<number>): number is number {
   return number !== undefined && number !== null;
+}
+
+/** Throws where somebody who has read up to `after` would miss something without knowing it. */
+function checkAfter(after: number, { head, oldest }: Extent): void {
+  if (oldest > after + 1) throw expired('after', after, oldest);
+  if (after > head) throw yetToCome(after, head);
+}
+
+/** The same for somebody who reads backwards. One who has read all that is kept is at its end. */
+function checkBefore(before: number, { oldest }: Extent): void {
+  if (before > 1 && before < oldest) throw expired('before', before, oldest);
 }
 
 function checkSeq(field: string, seq: Optional<number>): void {

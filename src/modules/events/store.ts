@@ -89,14 +89,14 @@ export interface Range {
 }
 
 /**
- * Reads a page, in the order in which it was asked for. `oldest` is that of the same moment: when it is beyond `after` + 1, events
- * after `after` have expired. A statement has a name by its filter, so that each kind is planned once.
+ * Reads a page, in the order in which it was asked for. What the ledger has is that of the same moment: when `oldest` is beyond `after` + 1,
+ * events after `after` have expired. A statement has a name by its filter, so that each kind is planned once.
  */
 export async function readEvents(
   db: Db,
   range: Range,
   filter: Filter,
-): Promise<{ readonly events: readonly Event[]; readonly oldest: number }> {
+): Promise<Extent & { readonly events: readonly Event[] }> {
   const values: unknown[] = [range.after, range.before, range.limit];
   let name = `events_read_${range.from}`;
   let where = 'e.seq > $1 AND e.seq < $2';
@@ -111,11 +111,12 @@ export async function readEvents(
     name += `_${field}`;
     where += ` AND ${condition.replace('?', `$${values.length}`)}`;
   }
-  const text = `SELECT h.oldest, p.* FROM events_head h LEFT JOIN LATERAL (
+  const text = `SELECT h.seq AS head, h.oldest, p.* FROM events_head h LEFT JOIN LATERAL (
       SELECT ${columns} FROM events e WHERE ${where} ORDER BY e.seq ${range.from === 'oldest' ? 'ASC' : 'DESC'} LIMIT $3
     ) p ON true`;
-  const rows = await db.query<{ oldest: number } & (EventRow | { seq: null })>({ name, text }, values);
+  const rows = await db.query<Extent & (EventRow | { seq: null })>({ name, text }, values);
   return {
+    head: rows[0]?.head ?? 0,
     oldest: rows[0]?.oldest ?? 1,
     events: rows.flatMap((row) => (row.seq === null ? [] : eventOf(row))),
   };

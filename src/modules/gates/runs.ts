@@ -128,11 +128,17 @@ export function summaryOf(runs: readonly Run[]): string {
 }
 
 function oneSummary(run: Run): string {
-  const { name, exitCode, attempt, maxRetries, status, stdout, stderr } = run;
-  const how = exitCode !== undefined ? `exit code ${exitCode}` : status === 'Timeout' ? 'a timeout' : 'no exit code';
-  const head = `Gate '${name}' failed with ${how} (attempt ${attempt} of ${Math.max(1, maxRetries)}).`;
+  const { name, attempt, maxRetries, stdout, stderr } = run;
+  const head = `Gate '${name}' ${howItFailed(run)} (attempt ${attempt} of ${Math.max(1, maxRetries)}).`;
   const said = [stdout, stderr].map((text) => text.trimEnd()).filter((text) => text !== '');
   return [head, ...said.map(tailOf)].join('\n');
+}
+
+function howItFailed({ exitCode, status }: Run): string {
+  // Whether by this gate or by another one that ran beside it, stderr says what is different.
+  if (exitCode === 0) return 'ended with exit code 0, but the work tree is no longer as it was submitted';
+  if (exitCode !== undefined) return `failed with exit code ${exitCode}`;
+  return `failed with ${status === 'Timeout' ? 'a timeout' : 'no exit code'}`;
 }
 
 function tailOf(text: string): string {

@@ -55,21 +55,33 @@ function statesOf(status: JobStatus): readonly JobState[] {
 
 /** Counting stops there: how many more there are is not worth the time. */
 const countedAtMost = 10_000;
+/**
+ * A claim stands in its table until its lease would have ended, so most of what was claimed may have ended long ago. So many of those
+ * claimed are looked at, from those on whose leases end last. Where more are claimed than that while a lease lasts, some that run for long
+ * are missed.
+ */
+const lookedAtMost = 50_000;
 
 const depths: Statement = {
   name: 'jobs_depths',
   text: `SELECT
     (SELECT count(*) FROM (SELECT FROM jobs_ready LIMIT $1) r) AS queued,
     (SELECT count(*) FROM (SELECT FROM jobs_scheduled LIMIT $1) s) AS scheduled,
-    (SELECT least(coalesce(sum(cardinality(c.job_ids)), 0), $1) FROM (SELECT job_ids FROM jobs_claimed LIMIT $1) c)::bigint
-      AS running`,
+    (SELECT count(*) FROM (
+        SELECT FROM jobs j WHERE j.state = 'running' AND j.id = ANY (ARRAY(
+          SELECT unnest(c.job_ids) FROM (SELECT job_ids FROM jobs_claimed ORDER BY check_at DESC LIMIT $2) c LIMIT $2
+        )) LIMIT $1
+      ) r) AS running`,
 };
 
 /**
- * How many jobs wait, wait for their time, and run, up to ten thousand each. About so many: the small tables that tell it may hold
- * a job for a moment longer than its state.
+ * How many jobs wait, wait for their time, and run, up to ten thousand each. About so many: the small tables that tell of the first two may
+ * hold a job for a moment longer than its state.
  */
 export async function countJobs(db: Db): Promise<{ readonly [state: string]: number }> {
-  const [row] = await db.query<{ queued: number; scheduled: number; running: number }>(depths, [countedAtMost]);
+  const [row] = await db.query<{ queued: number; scheduled: number; running: number }>(depths, [
+    countedAtMost,
+    lookedAtMost,
+  ]);
   return { ...row };
 }

@@ -1,4 +1,4 @@
-import { AppError } from '../../errors.js';
+import { AppError, invalidField } from '../../errors.js';
 import type { Tx } from '../../platform/db/db.js';
 import type { Keep } from '../../platform/idempotency/keep.js';
 import type { NewId } from '../../platform/ids.js';
@@ -102,6 +102,7 @@ export function createMutations(deps: MutationsDeps): Mutations {
 
 /** The task that is to block another one, or does. Throws `invalid_request` when there is none in the repository. */
 async function blockerOf(tx: Tx, { repoId }: Node, blockerId: string): Promise<Node> {
+  if (blockerId === '') throw invalidField('blocker_id', 'is required');
   const blocker = isTaskId(blockerId) ? (await findNodes(tx, [blockerId])).get(blockerId) : undefined;
   if (blocker?.repoId !== repoId) throw noSuchTask('blocker_id', blockerId);
   return blocker;

@@ -158,7 +158,7 @@ export function noSuchRepo(id: string): AppError {
 
 /** For an id in a body or query. */
 export function noSuchTask(field: string, id: string): AppError {
-  return invalidField(field, `there is no task ${shown(id)}`);
+  return invalidField(field, id === '' ? 'must be the id of a task, and is empty' : `there is no task ${shown(id)}`);
 }
 
 /** For an id in a path. */

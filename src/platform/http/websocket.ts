@@ -22,8 +22,9 @@ import { restErrorBody, restStatus } from './rest-error.js';
  * Server streams over WebSocket, as JSON messages. The client says once what it wants, in the words of the stream's query:
  *
  *   client  {"type": "subscribe", "after": 41, "filter": {"type": ["JobDone"]}}
- *   server  {"type": "subscribed"}
+ *   server  {"type": "subscribed", "after": 41}
  *           {"type": "event", "event": {...}}        for each item
+ *           {"type": "place", "after": 1041}         where all up to there has been read, and fits or not
  *           {"type": "error", "error": ..., ...}     the body of a REST error, and the end
  *
  * `after` is the field that Last-Event-ID sets over server-sent events, `filter` has all the others.
@@ -93,6 +94,13 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
     const request = restJson(rpc.desc.input);
     const textOf = createItemText(stream);
     const after = stream.lastEventId.name;
+    const placeText = (type: 'subscribed' | 'place', message: Plain): string =>
+      JSON.stringify({ type, [after]: message[stream.readUpTo.localName] });
+
+    function textsOf(message: Plain): readonly string[] {
+      const items = message[stream.items.localName] as readonly Plain[];
+      return items.length === 0 ? [placeText('place', message)] : items.map(textOf);
+    }
 
     /** What the stream is asked for by the client's message. */
     function inputOf(data: RawData): Plain {
@@ -111,9 +119,10 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
       let messages: AsyncIterator<Plain> | undefined;
       try {
         messages = dispatch.serverStream(rpc, inputOf(data), admission, life)[Symbol.asyncIterator]();
-        if ((await messages.next()).done !== true) socket.send('{"type":"subscribed"}');
+        const first = await messages.next();
+        if (first.done !== true) socket.send(placeText('subscribed', first.value));
         for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
-          if (!(await sendAll(socket, next.value[stream.items.localName] as readonly Plain[], textOf, stallMs))) {
+          if (!(await sendAll(socket, textsOf(next.value), stallMs))) {
             // It has left, which is no fault.
             if (socket.readyState !== WebSocket.OPEN) return;
             log.info('reader_cut_off', { corr_id: admission.correlationId, path: rpc.path });
@@ -231,19 +240,13 @@ function parse(data: RawData): Record<string, unknown> {
 }
 
 /** Sends them in one go; false when the other side takes nothing for too long, or is gone. */
-function sendAll(
-  socket: WebSocket,
-  items: readonly Plain[],
-  textOf: (item: Plain) => string,
-  stallMs: number,
-): Promise<boolean> | boolean {
-  const last = items.length - 1;
-  if (last < 0) return true;
+function sendAll(socket: WebSocket, texts: readonly string[], stallMs: number): Promise<boolean> | boolean {
+  const last = texts.length - 1;
   let sent: ((error?: Error) => void) | undefined;
   const done = new Promise<boolean>((resolve) => {
     sent = (error) => resolve(error === undefined || error === null);
   });
-  items.forEach((item, index) => socket.send(textOf(item), index === last ? sent : undefined));
+  texts.forEach((text, index) => socket.send(text, index === last ? sent : undefined));
   if (socket.bufferedAmount === 0) return true;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {

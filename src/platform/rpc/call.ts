@@ -43,6 +43,8 @@ export interface Admission {
   readonly correlationId: string;
   readonly traceparent?: string | undefined;
   readonly way?: Way | undefined;
+  /** Where it comes from. */
+  readonly address: string | undefined;
   readonly principal: Principal;
   /** What is left to the caller, where calls are limited. */
   readonly quota: Quota | undefined;

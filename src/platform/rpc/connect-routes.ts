@@ -2,18 +2,20 @@ import {
   Code,
   ConnectError,
   type ConnectRouter,
+  type ConnectRouterOptions,
   createContextKey,
   type HandlerContext,
   type MethodImpl,
-  type ServiceImpl,
 } from '@connectrpc/connect';
-import { create, type DescMessage, type DescService, type Message, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMessage, type Message, toBinary } from '@bufbuild/protobuf';
 import { AppError, type ErrorKind } from '../../errors.js';
 import { keyHeader } from '../idempotency/request.js';
 import { type Admission, type CallLife, replayedHeader } from './call.js';
 import type { Codec, Plain } from './codec.js';
 import { toConnectError } from './connect-error.js';
 import type { Dispatch } from './dispatch.js';
+import { enumNamesCheckOf } from './enum-names.js';
+import { jsonReadOptions } from './limits.js';
 import type { Method, Service } from './methods.js';
 
 /** The admission of the request, which the HTTP layer hands to its handler. */
@@ -21,12 +23,30 @@ export const admissionKey = createContextKey<Admission | undefined>(undefined, {
 
 /** Serves every method over Connect, gRPC and gRPC-Web through the one dispatch. */
 export function registerServices(router: ConnectRouter, services: readonly Service[], dispatch: Dispatch): void {
-  for (const { desc, methods } of services) {
-    const implementation = Object.fromEntries(
-      methods.map((method) => [method.desc.localName, implement(method, dispatch)]),
-    );
-    router.service(desc, implementation as unknown as Partial<ServiceImpl<DescService>>);
+  for (const method of services.flatMap(({ methods }) => methods)) {
+    router.rpc(method.desc, implement(method, dispatch), readOptionsOf(method));
   }
+}
+
+/** connect-node shows nobody the JSON of a message but by its decoder of texts. Only requests are read by it. */
+function readOptionsOf({ desc }: Method): Partial<ConnectRouterOptions> | undefined {
+  const checkNames = enumNamesCheckOf(desc.input);
+  if (checkNames === undefined) return undefined;
+  const decoder = new TextDecoder();
+  const textDecoder = {
+    decode(bytes: Uint8Array): string {
+      const text = decoder.decode(bytes);
+      try {
+        checkNames(text);
+      } catch (error) {
+        // Which call it belongs to is not known here.
+        throw error instanceof AppError ? toConnectError(error, '') : error;
+      }
+      return text;
+    },
+  };
+  const jsonOptions = { ...jsonReadOptions, textDecoder };
+  return { jsonOptions };
 }
 
 function implement(method: Method, dispatch: Dispatch): MethodImpl<never> {

@@ -45,10 +45,12 @@ export interface Dispatch {
   fault(error: unknown, door: Pick<Door, 'path'>, call: Pick<CallFacts, 'correlationId'>): AppError;
 }
 
-/** A caller who was not let in. */
+/** A caller who was not let in, or was not allowed what it asked for. */
 export interface Refusal {
   readonly door: Door;
-  readonly facts: CallFacts;
+  readonly call: Pick<CallFacts, 'source' | 'correlationId'>;
+  /** Where it called from. */
+  readonly address: string | undefined;
   readonly error: AppError;
   /** Undefined when nobody knows who it is. */
   readonly principal: Principal | undefined;
@@ -94,13 +96,15 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       const known = fault(error, door, facts);
       observe?.(door, facts, 'unary')(known);
       if (known.kind === 'unauthorized' || known.kind === 'forbidden') {
-        refuse({ door, facts, error: known, principal: caller?.principal });
+        const address = facts.credentials.remoteAddress;
+        refuse({ door, call: facts, address, error: known, principal: caller?.principal });
       }
       throw known;
     }
     const { principal, onEnded } = caller;
-    const { source, correlationId, traceparent, way } = facts;
-    return { source, correlationId, traceparent, way, principal, quota, waiting: true, onEnded };
+    const { source, correlationId, traceparent, way, credentials } = facts;
+    const address = credentials.remoteAddress;
+    return { source, correlationId, traceparent, way, address, principal, quota, waiting: true, onEnded };
   }
 
   /** Strangers are counted by their address; one that has been told so too often is not looked up any more. */
@@ -115,12 +119,12 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   }
 
   function refuse(refusal: Refusal): void {
-    const { door, facts, error, principal } = refusal;
+    const { door, call, address, error, principal } = refusal;
     log.warn('call_refused', {
-      corr_id: facts.correlationId,
+      corr_id: call.correlationId,
       method: door.path,
       principal: principal?.id,
-      address: facts.credentials.remoteAddress,
+      address,
       reason: error.kind,
       message: error.message,
     });
@@ -133,6 +137,14 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     return new AppError('internal_error', 'Something went wrong on our side; the log has it by the correlation id.', {
       cause: error,
     });
+  }
+
+  /** What a call that had been let in has failed with. A rule refuses as a lacking scope does, and is told to the same. */
+  function failed(error: unknown, method: Method, admission: Admission): AppError {
+    const known = fault(error, method, admission);
+    const { address, principal } = admission;
+    if (known.kind === 'forbidden') refuse({ door: method, call: admission, address, error: known, principal });
+    return known;
   }
 
   /** A read can be repeated without harm, so a key says nothing to it. */
@@ -155,7 +167,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       else yield* untilDeadline(method.handler(input, call) as AsyncIterable<Plain>, call, timeoutMs);
       if (signal.aborted) throw signal.reason;
     } catch (error) {
-      throw (failure = fault(error, method, admission));
+      throw (failure = failed(error, method, admission));
     } finally {
       call.close();
       ended?.(failure);
@@ -179,7 +191,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
           deadline.clear();
         }
       } catch (error) {
-        throw (failure = fault(error, method, admission));
+        throw (failure = failed(error, method, admission));
       } finally {
         call.close();
         ended?.(failure);

@@ -4,7 +4,10 @@
  */
 export const maxMessageDepth = 512;
 
-/** Unknown fields are ignored, as protobuf wants it; the REST gateway is stricter. */
+/**
+ * Unknown fields are ignored, as protobuf wants it; the REST gateway is stricter. With them go unknown names of enums, which a request may not
+ * have (enum-names.ts) and an answer of a newer server may.
+ */
 export const binaryReadOptions = { recursionLimit: maxMessageDepth };
 export const jsonReadOptions = { recursionLimit: maxMessageDepth, ignoreUnknownFields: true };
 

@@ -197,7 +197,25 @@ describe('reading', () => {
     expect(seqs(await replayEvents(url, '?after=1&limit=2'))).toEqual([2, 3]);
     expect(seqs(await replayEvents(url, '?after=0&before=3'))).toEqual([1, 2]);
     expect(seqs(await replayEvents(url, '?after=4'))).toEqual([]);
-    expect(seqs(await replayEvents(url, '?after=1000000'))).toEqual([]);
+    expect(seqs(await listEvents(url, '?after=4'))).toEqual([]);
+    for (const before of [0, 1]) expect(seqs(await listEvents(url, `?before=${before}`))).toEqual([]);
+    expect(seqs(await listEvents(url, '?limit=1&before=1000000'))).toEqual([4]);
+  });
+
+  test('after one that is yet to come is refused, in every way', async () => {
+    const { url } = await fill();
+    for (const path of ['', '/replay', '/subscribe']) {
+      const { status, json } = await rest(url, 'GET', `/api/events${path}?after=5`);
+      expect([path, status, json]).toMatchObject([
+        path,
+        400,
+        {
+          error: 'invalid_request',
+          message: 'after: the newest event is 4',
+          details: { field: 'after', after: 5, newest_seq: 4 },
+        },
+      ]);
+    }
   });
 
   test('filters, which all have to fit', async () => {

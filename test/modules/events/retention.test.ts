@@ -44,10 +44,27 @@ describe('what has expired', () => {
       message: 'after: events up to 1500 have expired; the oldest that is kept is 1501',
       details: { field: 'after', after: 1499, oldest_seq: 1501 },
     };
-    for (const path of ['/api/events/replay?after=1499', '/api/events/subscribe?after=1499']) {
+    for (const path of [
+      '/api/events?after=1499',
+      '/api/events/replay?after=1499',
+      '/api/events/subscribe?after=1499',
+    ]) {
       const { status, json } = await rest(app.url, 'GET', path);
       expect([status, json]).toMatchObject([400, refused]);
     }
+    for (const path of ['/api/events?before=1500', '/api/events/replay?before=1500']) {
+      const { status, json } = await rest(app.url, 'GET', path);
+      expect([status, json]).toMatchObject([
+        400,
+        {
+          ...refused,
+          message: refused.message.replace('after', 'before'),
+          details: { field: 'before', before: 1500, oldest_seq: 1501 },
+        },
+      ]);
+    }
+    // Whoever goes on after the last page of what is kept.
+    expect(await listEvents(app.url, '?before=1501')).toEqual([]);
     expect(await replayEvents(app.url, '?after=1500')).toHaveLength(6);
     const stream = await openEventStream(`${app.url}/api/events/subscribe?after=1500`);
     await stream.until('all that is kept has come', (events) => events.length === 6);

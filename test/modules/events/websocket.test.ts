@@ -42,7 +42,8 @@ test('tells what there is after a seq and what comes, in the words of REST', asy
   await all.until('all have come', (heard) => heard.length === 4);
   await live.until('two have come', (heard) => heard.length === 3);
   await filtered.until('the cancel has come', (heard) => heard.length === 2);
-  expect(all.messages[0]).toEqual({ type: 'subscribed' });
+  expect(all.messages[0]).toEqual({ type: 'subscribed', after: 0 });
+  expect(live.messages[0]).toEqual({ type: 'subscribed', after: 1 });
   expect(all.messages.slice(1)).toEqual((await replayEvents(url)).map((event) => ({ type: 'event', event })));
   expect([live, filtered].map(seqsOf)).toEqual([[2, 3], [3]]);
 });

@@ -261,6 +261,9 @@ describe('what is judged', () => {
     expect(review.status).toBe('ChangesRequested');
     expect(results).toMatchObject([{ status: 'Failed', exit_code: 0 }]);
     expect(results[0]?.stderr).toContain('made.txt');
+    expect(review.summary).toMatch(
+      /^Gate 'unit' ended with exit code 0, but the work tree is no longer as it was submitted \(attempt 1 of 3\)\.\n.*made\.txt/,
+    );
   });
 
   test('a gate that deletes the work tree fails, and another one can be submitted after a start', async () => {

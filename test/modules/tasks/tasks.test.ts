@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { useGitRepos } from '../../support/git-repos.js';
 import { refusal } from '../../support/jobs-client.js';
 import { sharedTestApp } from '../../support/shared-app.js';
+import { rest } from '../../support/rest.js';
 import {
   createTasksClient,
   registerRepo,
@@ -156,6 +157,36 @@ describe('waiting', () => {
     expect(await stateOf(middle)).toBe('Pending');
     await tasks.setStatus(top.id, 'Pending');
     expect(await stateOf(middle)).toBe('Pending ready');
+  });
+});
+
+describe('an id that is empty is told of as such', () => {
+  const rpc = (method: string, input: object) =>
+    rest(app.current.url, 'POST', `/muster.v1.TaskService/${method}`, input);
+
+  test.each(['block', 'unblock'])('%s without a blocker', async (verb) => {
+    const { add } = await setUp();
+    const { id } = await add();
+    const message = 'blocker_id: is required';
+    for (const body of [undefined, {}, { blocker_id: '' }]) {
+      const answer = await rest(app.current.url, 'POST', `/api/tasks/${id}/${verb}`, body);
+      expect([answer.status, answer.json]).toMatchObject([400, { message, details: { field: 'blocker_id' } }]);
+    }
+    const method = verb === 'block' ? 'BlockTask' : 'UnblockTask';
+    for (const input of [{ id }, { id, blockerId: '' }])
+      expect((await rpc(method, input)).json).toMatchObject({ message });
+  });
+
+  test('a parent, and a blocker among others', async () => {
+    const { repo_id } = await setUp();
+    const task = { repoId: repo_id, kind: 'TASK_KIND_TASK', description: 'Do it.' };
+    const said = 'must be the id of a task, and is empty';
+    expect(await rpc('CreateTask', { ...task, parentId: '' })).toMatchObject({
+      json: { message: `parent_id: ${said}` },
+    });
+    expect(await rpc('CreateTask', { ...task, blockedBy: [''] })).toMatchObject({
+      json: { message: `blocked_by[0]: ${said}` },
+    });
   });
 });
 

@@ -26,8 +26,8 @@ const farewellMs = 500;
 
 /**
  * Serves a server stream as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): one for each
- * item of its messages. What goes wrong before the first message is answered like any other REST error, so the first
- * message of a stream has to come at once, be it empty.
+ * item of its messages, or an id alone for one without items. What goes wrong before the first message is answered like any other REST error, so the first
+ * message of a stream has to come at once, be it without items.
  */
 export function eventStreamHandle(route: Route, stream: StreamRoute, options: EventStreamOptions) {
   const { dispatch, log, stallMs } = options;
@@ -63,8 +63,7 @@ export function eventStreamHandle(route: Route, stream: StreamRoute, options: Ev
     const unwatch = admission.onEnded(() => cutSoon(raw));
     try {
       for (let next = first; next.done !== true; next = await messages.next()) {
-        const chunk = encode(next.value);
-        if (chunk === undefined || raw.write(chunk) || (await hasDrained(raw, stallMs))) continue;
+        if (raw.write(encode(next.value)) || (await hasDrained(raw, stallMs))) continue;
         // It has left, which is no fault.
         if (raw.destroyed) break;
         log.info('reader_cut_off', { corr_id: request.id, path: route.rpc.path });
@@ -85,8 +84,9 @@ export function eventStreamHandle(route: Route, stream: StreamRoute, options: Ev
 }
 
 /** What a reader is told that took nothing for too long, should it ever read on: it has then been told all up to there. */
-export function cutOff({ items, eventId }: StreamRoute, message: Plain): AppError {
-  const last = (message[items.localName] as readonly Plain[]).at(-1)?.[eventId.localName];
+export function cutOff({ items, eventId, readUpTo }: StreamRoute, message: Plain): AppError {
+  const last =
+    (message[items.localName] as readonly Plain[]).at(-1)?.[eventId.localName] ?? message[readUpTo.localName];
   return new AppError('unavailable', `You read too slowly; go on after ${String(last)}.`, {
     details: { resume_after: last },
   });
@@ -132,8 +132,11 @@ function lastEventId(request: FastifyRequest): number | undefined {
   return Number(header);
 }
 
-/** The bytes of a message's events. All who are sent the same object are sent the same bytes. */
-function createEncoder({ items, eventId }: StreamRoute): (message: Plain) => Buffer | undefined {
+/**
+ * The bytes of a message's events. All who are sent the same object are sent the same bytes. Where there are none, the id up to which all has
+ * been read goes alone: an event without data is dispatched to nobody, and its id counts (9.2.6, "dispatch the event").
+ */
+function createEncoder({ items, eventId, readUpTo }: StreamRoute): (message: Plain) => Buffer {
   const json = restJson(items.message);
   const ofItem = new WeakMap<Plain, string>();
   const ofMessage = new WeakMap<Plain, Buffer>();
@@ -149,7 +152,7 @@ function createEncoder({ items, eventId }: StreamRoute): (message: Plain) => Buf
 
   return (message) => {
     const list = message[items.localName] as readonly Plain[];
-    if (list.length === 0) return undefined;
+    if (list.length === 0) return Buffer.from(`id: ${String(message[readUpTo.localName])}\n\n`);
     let bytes = ofMessage.get(message);
     if (bytes === undefined) {
       bytes = Buffer.from(list.map(textOf).join(''));

@@ -31,6 +31,8 @@ export interface StreamRoute {
   readonly eventId: DescField;
   /** The field of the request that a Last-Event-ID header sets. */
   readonly lastEventId: DescField;
+  /** The field of a message without items that tells up to which id all has been read. */
+  readonly readUpTo: DescField;
 }
 
 /** The routes of the methods that have a REST path. Throws for a binding that names no such field. */
@@ -50,7 +52,7 @@ function routeOf(rpc: Method, rule: HttpRule): Route {
   const template = parseTemplate(path);
   for (const variable of template.variables) checkVariable(rpc, rpc.desc.input, variable);
   const answer = rule.responseBody === '' ? undefined : fieldOf(rpc, rpc.desc.output, rule.responseBody);
-  const { status, location, eventId, lastEventId } = answerOf(rpc);
+  const { status, location, ...stream } = answerOf(rpc);
   return {
     method,
     template,
@@ -59,18 +61,23 @@ function routeOf(rpc: Method, rule: HttpRule): Route {
     answer,
     status: websocket ? 101 : status,
     location: locationOf(rpc, location, answer),
-    stream:
-      rpc.desc.methodKind === 'server_streaming' ? streamOf(rpc, method, answer, eventId, lastEventId) : undefined,
+    stream: rpc.desc.methodKind === 'server_streaming' ? streamOf(rpc, method, answer, stream) : undefined,
     websocket,
   };
+}
+
+/** The names of the fields of a stream, as its method says them. */
+interface StreamFields {
+  readonly eventId: string;
+  readonly lastEventId: string;
+  readonly readUpTo: string;
 }
 
 function streamOf(
   rpc: Method,
   method: string,
   items: DescField | undefined,
-  eventId: string,
-  lastEventId: string,
+  { eventId, lastEventId, readUpTo }: StreamFields,
 ): StreamRoute {
   if (method !== 'GET') throw new Error(`${rpc.path}: a stream of events is read by GET`);
   if (items?.fieldKind !== 'list' || items.listKind !== 'message') {
@@ -80,6 +87,7 @@ function streamOf(
     items,
     eventId: fieldOf(rpc, items.message, eventId),
     lastEventId: fieldOf(rpc, rpc.desc.input, lastEventId),
+    readUpTo: fieldOf(rpc, rpc.desc.output, readUpTo),
   };
 }
 
@@ -111,10 +119,10 @@ function patternOf(rpc: Method, rule: HttpRule): { method: string; path: string;
   }
 }
 
-function answerOf(rpc: Method): { status: number; location: string; eventId: string; lastEventId: string } {
+function answerOf(rpc: Method): { status: number; location: string } & StreamFields {
   const answer = hasOption(rpc.desc, answerOption) ? getOption(rpc.desc, answerOption) : undefined;
-  const { status = 0, location = '', eventId = '', lastEventId = '' } = answer ?? {};
-  return { status: status || 200, location, eventId, lastEventId };
+  const { status = 0, location = '', eventId = '', lastEventId = '', readUpTo = '' } = answer ?? {};
+  return { status: status || 200, location, eventId, lastEventId, readUpTo };
 }
 
 function locationOf(rpc: Method, location: string, answer: DescField | undefined): Template | undefined {

@@ -3,6 +3,7 @@ import { fromBinary, fromJsonString, type Message, toBinary, toJsonString } from
 import { AppError, messageOf } from '../../../errors.js';
 import { toConnectError } from '../../rpc/connect-error.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
+import { type CheckEnumNames, enumNamesCheckOf } from '../../rpc/enum-names.js';
 import { binaryReadOptions, jsonReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
 import { errorHeaders } from '../answer-headers.js';
@@ -20,14 +21,20 @@ export interface ConnectUnaryDeps {
 
 type Format = 'json' | 'proto';
 
+interface Unary {
+  readonly method: Method;
+  readonly checkNames: CheckEnumNames | undefined;
+}
+
 /**
  * Unary Connect by POST without compression, for the same reason as grpc-unary.ts. Answers undefined for everything else,
  * which goes to connect-node.
  */
 export function createConnectUnary(deps: ConnectUnaryDeps) {
-  const methods = new Map<string, Method>();
+  const methods = new Map<string, Unary>();
   for (const method of deps.services.flatMap((service) => service.methods)) {
-    if (method.desc.methodKind === 'unary') methods.set(method.path, method);
+    if (method.desc.methodKind !== 'unary') continue;
+    methods.set(method.path, { method, checkNames: enumNamesCheckOf(method.desc.input) });
   }
   return (request: FastifyRequest, reply: FastifyReply): Promise<unknown> | undefined => {
     const { headers, method: verb } = request.raw;
@@ -37,8 +44,8 @@ export function createConnectUnary(deps: ConnectUnaryDeps) {
     if (verb !== 'POST' || format === undefined) return undefined;
     if (encoding !== undefined && encoding !== 'identity') return undefined;
     if (version !== undefined && version !== '1') return undefined;
-    const method = methods.get(request.routeOptions.url ?? '');
-    return method && answer(deps, method, format, request, reply);
+    const unary = methods.get(request.routeOptions.url ?? '');
+    return unary && answer(deps, unary, format, request, reply);
   };
 }
 
@@ -57,17 +64,18 @@ function formatOf(contentType: string | undefined): Format | undefined {
 
 async function answer(
   deps: ConnectUnaryDeps,
-  method: Method,
+  unary: Unary,
   format: Format,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
   const { maxMessageBytes } = deps;
+  const { method } = unary;
   try {
     const { deadline } = request;
     if (deadline?.error !== undefined) return sendUnaryError(deadline.error, reply);
     const body = await readBody(request.raw, maxMessageBytes, `A message may have ${maxMessageBytes} bytes.`);
-    const input = method.input.decode(readMessage(method, format, body));
+    const input = method.input.decode(readMessage(unary, format, body));
     const life = callLifeOf(reply, timeLeft(deadline));
     const message = method.output.encode(await deps.dispatch.unary(method, input, admissionOf(request), life));
     void reply.header('content-type', `application/${format}`);
@@ -84,11 +92,17 @@ async function answer(
   }
 }
 
-function readMessage(method: Method, format: Format, body: Buffer): Message {
+function readMessage({ method, checkNames }: Unary, format: Format, body: Buffer): Message {
+  if (format === 'proto') return decoded(() => fromBinary(method.desc.input, body, binaryReadOptions));
+  const text = textOf(body);
+  const message = decoded(() => fromJsonString(method.desc.input, text, jsonReadOptions));
+  checkNames?.(text);
+  return message;
+}
+
+function decoded(decode: () => Message): Message {
   try {
-    return format === 'json'
-      ? fromJsonString(method.desc.input, textOf(body), jsonReadOptions)
-      : fromBinary(method.desc.input, body, binaryReadOptions);
+    return decode();
   } catch (error) {
     throw new AppError('invalid_request', `The message cannot be decoded: ${messageOf(error)}`);
   }
