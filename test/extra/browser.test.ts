@@ -67,6 +67,24 @@ test('EventSource follows, and goes on by itself after the server was stopped an
   );
 });
 
+test('EventSource goes on at the place that it was told, though it had been told no event', async () => {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  const first = await startTestApp({ database });
+  const other = await startTestApp({ database });
+  await submit(first, 3);
+  const page = await openOwnPage(first);
+  // From now on, so that without a place it would come back to what comes from then on.
+  await page.run(`
+    source = new EventSource('/api/events/subscribe');
+    hears = new Promise((resolve) => (source.onmessage = ({ lastEventId }) => resolve(lastEventId)));
+    new Promise((resolve) => (source.onopen = () => resolve(true)))`);
+  await first.stop();
+  await submit(other, 1);
+  await startTestApp({ database, flags: { port: new URL(first.url).port } });
+  expect(await page.run('hears')).toBe('4');
+});
+
 test('WebSocket follows', async () => {
   const app = await startTestApp();
   await submit(app, 2);
