@@ -156,7 +156,10 @@ test('a message over the limit that comes in chunks of unknown number', async ()
   const chunk = `4000\r\n${' '.repeat(0x4000)}\r\n`;
   for (let sent = 0; sent <= maxMessage; sent += 0x4000) connection.write(chunk);
   const answer = await connection.answer();
-  expect(errorOf(answer)).toMatchObject({ code: 'resource_exhausted', info: { error: 'too_large' } });
+  expect(errorOf(answer)).toMatchObject({
+    code: 'resource_exhausted',
+    info: { error: 'too_large', details: { max_bytes: maxMessage } },
+  });
 });
 
 describe('what is no unary Connect call', () => {

@@ -206,7 +206,9 @@ function read(method: Method, body: Buffer, maxBytes: number) {
   if (body.length < prefixBytes) throw incomplete();
   const length = body.readUInt32BE(1);
   if (length > maxBytes) {
-    throw new AppError('too_large', `message size ${length} is larger than configured readMaxBytes ${maxBytes}`);
+    throw new AppError('too_large', `message size ${length} is larger than configured readMaxBytes ${maxBytes}`, {
+      details: { bytes: length, max_bytes: maxBytes },
+    });
   }
   if (body.length < prefixBytes + length) throw incomplete();
   if (body[0] !== 0) {
