@@ -14,8 +14,7 @@ export function announcedBytes(headers: IncomingHttpHeaders, maxBytes: number): 
  */
 export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const over = (): AppError => new AppError('too_large', tooLarge, { details: { max_bytes: maxBytes } });
-    if (Number(raw.headers['content-length']) > maxBytes) throw over();
+    if (Number(raw.headers['content-length']) > maxBytes) throw bodyTooLarge(maxBytes, tooLarge);
     let chunks: Buffer[] = [];
     let size = 0;
     const fail = (error: Error): void => {
@@ -27,7 +26,7 @@ export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: strin
     raw.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size <= maxBytes) chunks.push(chunk);
-      else fail(over());
+      else fail(bodyTooLarge(maxBytes, tooLarge));
     });
     let isWhole = false;
     raw.on('end', () => {
@@ -37,4 +36,13 @@ export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: strin
     raw.on('error', fail);
     raw.on('close', () => isWhole || fail(hungUp()));
   });
+}
+
+export function bodyTooLarge(maxBytes: number, message: string): AppError {
+  return new AppError('too_large', message, { details: { max_bytes: maxBytes } });
+}
+
+/** What is said of one message that is a body. */
+export function messageTooLarge(maxBytes: number): string {
+  return `A message may have ${maxBytes} bytes.`;
 }

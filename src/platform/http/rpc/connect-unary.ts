@@ -1,12 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { fromBinary, fromJsonString, type Message, toBinary, toJsonString } from '@bufbuild/protobuf';
-import { AppError, messageOf } from '../../../errors.js';
+import { toBinary, toJsonString } from '@bufbuild/protobuf';
 import { toConnectError } from '../../rpc/connect-error.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
-import { binaryReadOptions, jsonReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
+import { type Format, readMessage } from '../../rpc/read-message.js';
 import { errorHeaders } from '../answer-headers.js';
-import { readBody } from '../body.js';
+import { messageTooLarge, readBody } from '../body.js';
 import { admissionOf, callLifeOf } from '../call-facts.js';
 import { heldOf } from '../in-flight.js';
 import { timeLeft } from './deadline.js';
@@ -17,8 +16,6 @@ export interface ConnectUnaryDeps {
   readonly dispatch: Dispatch;
   readonly maxMessageBytes: number;
 }
-
-type Format = 'json' | 'proto';
 
 /**
  * Unary Connect by POST without compression, for the same reason as grpc-unary.ts. Answers undefined for everything else,
@@ -64,11 +61,9 @@ async function answer(
 ): Promise<unknown> {
   const { maxMessageBytes } = deps;
   try {
-    const { deadline } = request;
-    if (deadline?.error !== undefined) return sendUnaryError(deadline.error, reply);
-    const body = await readBody(request.raw, maxMessageBytes, `A message may have ${maxMessageBytes} bytes.`);
-    const input = method.input.decode(readMessage(method, format, body));
-    const life = callLifeOf(reply, timeLeft(deadline));
+    const body = await readBody(request.raw, maxMessageBytes, messageTooLarge(maxMessageBytes));
+    const input = method.input.decode(readMessage(method.desc.input, format, body));
+    const life = callLifeOf(reply, timeLeft(request.deadline));
     const message = method.output.encode(await deps.dispatch.unary(method, input, admissionOf(request), life));
     void reply.header('content-type', `application/${format}`);
     // Bytes in both formats: to text Fastify would add a charset.
@@ -82,20 +77,4 @@ async function answer(
     void reply.headers(errorHeaders(known));
     return sendUnaryError(toConnectError(known, request.id), reply);
   }
-}
-
-function readMessage(method: Method, format: Format, body: Buffer): Message {
-  try {
-    return format === 'json'
-      ? fromJsonString(method.desc.input, textOf(body), jsonReadOptions)
-      : fromBinary(method.desc.input, body, binaryReadOptions);
-  } catch (error) {
-    throw new AppError('invalid_request', `The message cannot be decoded: ${messageOf(error)}`);
-  }
-}
-
-/** Without the byte order mark that some clients begin with. */
-function textOf(body: Buffer): string {
-  const text = body.toString('utf8');
-  return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
