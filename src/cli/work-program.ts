@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { JobFailure, type JobHandler } from '../client/index.js';
-import { hasFiniteNumbers } from '../platform/json.js';
+import { faultOfJson } from '../platform/json.js';
 import { outputText, runProgram, type RunResult } from '../platform/process-tree.js';
 
 export interface ProgramOptions {
@@ -79,10 +79,8 @@ function parseResult({ stdout }: RunResult): unknown {
   const text = outputText(stdout).trim();
   if (text === '') return null;
   const result = parseJson(text);
-  // They would be sent as null.
-  if (!hasFiniteNumbers(result)) {
-    throw new JobFailure('invalid_result', 'stdout: must be JSON with numbers up to 1.79e308');
-  }
+  const fault = faultOfJson(result);
+  if (fault !== undefined) throw new JobFailure('invalid_result', `stdout: ${fault}`);
   return result;
 }
 

@@ -74,6 +74,11 @@ describe('the payload on stdin and the result from stdout', () => {
       exec: `head -c 2000000 /dev/zero | tr '\\0' 7`,
       message: 'stdout: must be JSON with numbers up to 1.79e308',
     },
+    {
+      name: 'half a surrogate pair',
+      exec: `printf '"\\\\udcff"'`,
+      message: 'stdout: must be JSON without halves of surrogate pairs',
+    },
     { name: 'what is not UTF-8', exec: `printf '"\\377"'`, message: 'stdout: is not UTF-8' },
   ])('$name on stdout are no result, for good', async ({ exec, message }) => {
     const { job } = await runOne(exec);
