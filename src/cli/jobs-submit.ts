@@ -3,6 +3,7 @@ import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { CreateJobResponseSchema, type Json, valueOf } from '../client/index.js';
 import { messageOf } from '../errors.js';
 import { parse } from '../platform/config.js';
+import { faultOfJson } from '../platform/json.js';
 import { isWireTime } from '../platform/rpc/limits.js';
 import { command } from './command.js';
 import { exitCodes, UsageError } from './errors.js';
@@ -85,11 +86,15 @@ export const submitCommand = command({
 
 /** In an object, so that a payload of null is told from none. */
 function parseJson(text: string): { readonly value: Json } {
+  let value: Json;
   try {
-    return { value: JSON.parse(text) as Json };
+    value = JSON.parse(text) as Json;
   } catch (error) {
     throw new Error(`is no JSON: ${messageOf(error)}`, { cause: error });
   }
+  const fault = faultOfJson(value);
+  if (fault !== undefined) throw new Error(fault);
+  return { value };
 }
 
 function readPayload(file: string): { readonly value: Json } {

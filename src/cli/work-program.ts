@@ -1,4 +1,6 @@
+import { isUtf8 } from 'node:buffer';
 import { JobFailure, type JobHandler } from '../client/index.js';
+import { faultOfJson } from '../platform/json.js';
 import { outputText, runProgram, type RunResult } from '../platform/process-tree.js';
 
 export interface ProgramOptions {
@@ -72,8 +74,17 @@ function parseResult({ stdout }: RunResult): unknown {
   if (stdout.truncated) {
     throw new JobFailure('invalid_result', `stdout: ${stdout.totalBytes} bytes are too many for a result`);
   }
+  // Its bytes would be kept as other ones.
+  if (!isUtf8(stdout.bytes)) throw new JobFailure('invalid_result', 'stdout: is not UTF-8');
   const text = outputText(stdout).trim();
   if (text === '') return null;
+  const result = parseJson(text);
+  const fault = faultOfJson(result);
+  if (fault !== undefined) throw new JobFailure('invalid_result', `stdout: ${fault}`);
+  return result;
+}
+
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -34,17 +34,25 @@ export function jsonDepth(value: unknown, limit: number): number {
   return deepest + 1;
 }
 
-/** False for what was read from a number too large for a double, such as 1e999: it became Infinity and would be printed as null. */
-export function hasFiniteNumbers(value: unknown): boolean {
+/**
+ * What JSON must be that is to come back as it was sent; undefined for what is. A number too large for a double, such as 1e999, was read
+ * as Infinity and would be printed as null. Half a surrogate pair, which JSON can escape, has no UTF-8 and would be U+FFFD in protobuf.
+ */
+export function faultOfJson(value: unknown): string | undefined {
   // Not by recursion: nobody has looked yet how deep it is.
   const left = [value];
   while (left.length > 0) {
     const next = left.pop();
-    if (typeof next === 'number' && !Number.isFinite(next)) return false;
-    if (typeof next === 'object' && next !== null) for (const member of Object.values(next)) left.push(member);
+    if (typeof next === 'number' && !Number.isFinite(next)) return 'must be JSON with numbers up to 1.79e308';
+    if (typeof next === 'string' && !next.isWellFormed()) return halfPair;
+    if (typeof next !== 'object' || next === null) continue;
+    if (!Array.isArray(next) && !Object.keys(next).every((key) => key.isWellFormed())) return halfPair;
+    for (const member of Object.values(next)) left.push(member);
   }
-  return true;
+  return undefined;
 }
+
+export const halfPair = 'must be JSON without halves of surrogate pairs';
 
 /** Sets an own property whatever its name is: a plain assignment to `__proto__` would set the prototype instead. */
 export function setOwn(target: object, key: string, value: unknown): void {

@@ -170,6 +170,7 @@ describe('a command line that makes no sense ends with 2 and names what is wrong
     ['gate watch', 'which task? Name its id, or go to its worktree', 'gate watch'],
     ['jobs submit', 'KIND is missing', 'jobs submit'],
     ['jobs submit a --payload {', "--payload: '{' is no JSON: ", 'jobs submit'],
+    ['jobs submit a --payload "\\udcff"', `--payload: '"\\udcff"' must be JSON without halves of`, 'jobs submit'],
     ['jobs submit a --payload 1 --payload-file -', '--payload and --payload-file cannot both be given', 'jobs submit'],
     ['jobs submit a --payload-file /no/file', "--payload-file: '/no/file' ENOENT: no such file", 'jobs submit'],
     ['jobs submit a --priority 4', "--priority: '4' is none of urgent, high, normal, low", 'jobs submit'],

@@ -64,6 +64,22 @@ describe('the payload on stdin and the result from stdout', () => {
     { name: 'words', exec: 'echo all is well', message: 'stdout: is no JSON: all is well' },
     { name: 'two values', exec: 'echo 1; echo 2', message: 'stdout: is no JSON: 1\n2' },
     { name: 'too much', exec: 'head -c 9000000 /dev/zero', message: 'stdout: 9000000 bytes are too many for a result' },
+    {
+      name: 'a number out of range',
+      exec: `echo '{"a":[-1e999]}'`,
+      message: 'stdout: must be JSON with numbers up to 1.79e308',
+    },
+    {
+      name: 'two million digits',
+      exec: `head -c 2000000 /dev/zero | tr '\\0' 7`,
+      message: 'stdout: must be JSON with numbers up to 1.79e308',
+    },
+    {
+      name: 'half a surrogate pair',
+      exec: `printf '"\\\\udcff"'`,
+      message: 'stdout: must be JSON without halves of surrogate pairs',
+    },
+    { name: 'what is not UTF-8', exec: `printf '"\\377"'`, message: 'stdout: is not UTF-8' },
   ])('$name on stdout are no result, for good', async ({ exec, message }) => {
     const { job } = await runOne(exec);
     expect(job).toMatchObject({ status: 'error', attempts: 1, error: { code: 'invalid_result', message } });

@@ -129,10 +129,25 @@ describe('415', () => {
     ['application/jsonp', 'must be application/json, not application/jsonp'],
     ['application/json5; charset=utf-8', 'must be application/json, not application/json5; charset=utf-8'],
     ['application/grpc', 'must be application/json, not application/grpc'],
+    ['', 'must be application/json, not empty'],
+    ['json', 'must be application/json, not json'],
+    [';', 'must be application/json, not ;'],
   ])('%s', async (type, message) => {
     const answer = await call('POST', '/v1/jobs', '{"kind":"a"}', { 'content-type': type });
     expect(answer.status).toBe(415);
     expect(answer.json).toEqual(errorBody('unsupported_media_type', 415, `Content-Type: ${message}`));
+  });
+
+  test.each([
+    ['', 'empty'],
+    ['json', 'json'],
+    ['a/b;;', 'a/b;;'],
+  ])('%s on a path of an RPC', async (type, shown) => {
+    const answer = await call('POST', '/muster.v1.JobService/CreateJob', '{"kind":"a"}', { 'content-type': type });
+    expect(answer.status).toBe(415);
+    expect(answer.json).toEqual(
+      errorBody('unsupported_media_type', 415, `Content-Type: must be of Connect or gRPC, not ${shown}`),
+    );
   });
 
   test('a compressed body', async () => {
@@ -282,7 +297,7 @@ describe('sizes', () => {
   test('a body over the limit of the server', async () => {
     const answer = await call('POST', '/v1/jobs', `{"kind":"${'x'.repeat(8 * mib)}"}`);
     expect(answer.status).toBe(413);
-    expect(answer.json).toEqual(errorBody('too_large', 413, 'Request body is too large'));
+    expect(answer.json).toEqual(errorBody('too_large', 413, 'Request body is too large', { max_bytes: 8 * mib }));
   });
 
   test('a body that is told to be over the limit is not waited for', async () => {
@@ -291,7 +306,9 @@ describe('sizes', () => {
     connection.write(
       `POST /v1/jobs HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nContent-Length: ${9 * mib}\r\n\r\n{`,
     );
-    expect((await connection.answer()).status).toBe(413);
+    const answer = await connection.answer();
+    expect(answer.status).toBe(413);
+    expect(JSON.parse(answer.body)).toMatchObject({ error: 'too_large', details: { max_bytes: 8 * mib } });
   });
 
   test('a request head over the limit', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { AppError, invalidField, messageOf } from '../../errors.js';
-import { hasFiniteNumbers, type Json, jsonDepth, type JsonText } from '../../platform/json.js';
+import { faultOfJson, type Json, jsonDepth, type JsonText } from '../../platform/json.js';
 
 /** A job's status on the wire. The store knows `scheduled` besides: queued, but not before run_at. */
 export const jobStatuses = ['queued', 'running', 'done', 'error', 'canceled'] as const;
@@ -167,7 +167,8 @@ export function checkedJsonText(field: string, text: string, maxBytes: number): 
   } catch (error) {
     throw invalidField(field, `is no JSON: ${messageOf(error)}`);
   }
-  if (!hasFiniteNumbers(json)) throw invalidField(field, 'must be JSON with numbers up to 1.79e308');
+  const fault = faultOfJson(json);
+  if (fault !== undefined) throw invalidField(field, fault);
   return jsonText(field, json as Json, maxBytes);
 }
 

@@ -9,12 +9,12 @@ export function announcedBytes(headers: IncomingHttpHeaders, maxBytes: number): 
 }
 
 /**
- * Reads a body whole. Rejects with `too_large`, in these words, as soon as there is more of it than `maxBytes`, with `canceled` when its
+ * Reads a body whole. Rejects with `too_large`, in these words and with the limit, as soon as there is more of it than `maxBytes`, with `canceled` when its
  * caller hangs up, and with what ends its reading (Held).
  */
 export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    if (Number(raw.headers['content-length']) > maxBytes) throw new AppError('too_large', tooLarge);
+    if (Number(raw.headers['content-length']) > maxBytes) throw bodyTooLarge(maxBytes, tooLarge);
     let chunks: Buffer[] = [];
     let size = 0;
     const fail = (error: Error): void => {
@@ -26,7 +26,7 @@ export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: strin
     raw.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size <= maxBytes) chunks.push(chunk);
-      else fail(new AppError('too_large', tooLarge));
+      else fail(bodyTooLarge(maxBytes, tooLarge));
     });
     let isWhole = false;
     raw.on('end', () => {
@@ -36,4 +36,13 @@ export function readBody(raw: IncomingMessage, maxBytes: number, tooLarge: strin
     raw.on('error', fail);
     raw.on('close', () => isWhole || fail(hungUp()));
   });
+}
+
+export function bodyTooLarge(maxBytes: number, message: string): AppError {
+  return new AppError('too_large', message, { details: { max_bytes: maxBytes } });
+}
+
+/** What is said of one message that is a body. */
+export function messageTooLarge(maxBytes: number): string {
+  return `A message may have ${maxBytes} bytes.`;
 }

@@ -141,7 +141,9 @@ export class Held {
   answer(bytes: number, { writes }: { readonly writes: boolean }): void {
     const { limit, share } = this.#pool;
     if (!writes && bytes > limit) {
-      throw new AppError('too_large', `The answer would have ${bytes} bytes, and may have ${limit}; ask for less.`);
+      throw new AppError('too_large', `The answer would have ${bytes} bytes, and may have ${limit}; ask for less.`, {
+        details: { bytes, max_bytes: limit },
+      });
     }
     if (!writes && this.#connection.unsent > 0 && this.#connection.unsent + bytes > share) throw noRoom();
     this.#whole = bytes;

@@ -12,7 +12,7 @@ import { acceptedCompression } from '../rpc/compression.js';
 import type { Dispatch } from '../rpc/dispatch.js';
 import { binaryReadOptions, jsonReadOptions } from '../rpc/limits.js';
 import type { Service } from '../rpc/methods.js';
-import { createGateway, type PlainRoute } from './gateway/gateway.js';
+import { createGateway, type PlainRoute, wrongType } from './gateway/gateway.js';
 import { routesOf } from './gateway/routes.js';
 import { errorHeaders } from './answer-headers.js';
 import { announcedBytes, readBody } from './body.js';
@@ -132,7 +132,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 
   /** Fastify's own faults carry an HTTP status, ours are AppErrors already; the rest is a fault of ours. */
   function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-    const known = error instanceof AppError ? error : fromFastify(error as { statusCode?: number; message: string });
+    const known = error instanceof AppError ? error : fromFastify(error as FastifyFault, request);
     if (known.kind === 'internal_error' && known !== error) {
       log.error('internal_error', { corr_id: request.id, path: pathOf(request.raw.url), error });
     }
@@ -227,14 +227,23 @@ function pathOf(url: string | undefined): string {
   return cut < 0 ? (url ?? '') : (url ?? '').slice(0, cut);
 }
 
-function fromFastify(error: { statusCode?: number; message: string }): AppError {
+interface FastifyFault {
+  readonly statusCode?: number;
+  readonly message: string;
+}
+
+function fromFastify(error: FastifyFault, { headers, target }: FastifyRequest): AppError {
+  const { 'content-type': type = '' } = headers;
   switch (error.statusCode) {
     case 400:
       return new AppError('invalid_request', error.message);
     case 413:
       return new AppError('too_large', error.message);
     case 415:
-      return new AppError('unsupported_media_type', error.message);
+      // What is not even the form of a type does not come as far as those who would tell it from theirs.
+      return target === undefined
+        ? new AppError('unsupported_media_type', `Content-Type: must be of Connect or gRPC, not ${type || 'empty'}`)
+        : wrongType(type);
     case undefined:
     default:
       return new AppError('internal_error', 'Something went wrong on our side.', { cause: error });

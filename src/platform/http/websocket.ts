@@ -2,12 +2,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
-import { AppError, messageOf } from '../../errors.js';
+import { AppError, invalidField, messageOf } from '../../errors.js';
 import type { Log } from '../log.js';
 import type { Admission, CallFacts, CallLife } from '../rpc/call.js';
 import type { Plain } from '../rpc/codec.js';
 import type { Dispatch } from '../rpc/dispatch.js';
 import { credentialsOf, traceparentOf } from './call-facts.js';
+import { refuseQuery } from './gateway/bind.js';
 import { cutOff } from './gateway/event-stream.js';
 import { ticketOf } from './gateway/gateway.js';
 import { restJson } from './gateway/rest-json.js';
@@ -27,7 +28,8 @@ import { restErrorBody, restStatus } from './rest-error.js';
  *           {"type": "place", "after": 1041}         where all up to there has been read, and fits or not
  *           {"type": "error", "error": ..., ...}     the body of a REST error, and the end
  *
- * `after` is the field that Last-Event-ID sets over server-sent events, `filter` has all the others.
+ * `after` is the field that Last-Event-ID sets over server-sent events, `filter` has all the others. The query has none of them: a
+ * ticket is all that it may bring.
  */
 export interface WebSockets {
   /** Whether there is one at this target. */
@@ -80,13 +82,20 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
   );
 
   /** Lets the caller in, or rejects with what it is refused with. */
-  async function admit(request: IncomingMessage, path: string, facts: CallFacts): Promise<Admission> {
+  async function admit(request: IncomingMessage, path: string, query: string, facts: CallFacts): Promise<Admission> {
     const foreign = checkHost(request.headers.host, request.headers.origin);
     if (foreign !== undefined) throw foreign;
     if (closing) throw new AppError('unavailable', 'The server is stopping.');
     const serve = served.get(path);
     if (serve === undefined) throw new AppError('not_found', `No WebSocket at ${path}`);
-    return dispatch.admit(serve.rpc, facts);
+    const admission = await dispatch.admit(serve.rpc, facts);
+    try {
+      refuseQuery(query, 'what is wanted is told by the message');
+    } catch (error) {
+      dispatch.neverBegan(serve.rpc, admission, () => dispatch.fault(error, serve.rpc, facts));
+      throw error;
+    }
+    return admission;
   }
 
   function createServe(route: Route, stream: StreamRoute) {
@@ -106,11 +115,11 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
     function inputOf(data: RawData): Plain {
       const message = parse(data);
       const { type, filter = {}, [after]: from, ...others } = message;
-      if (type !== 'subscribe') throw new AppError('invalid_request', 'type: must be subscribe');
+      if (type !== 'subscribe') throw invalidField('type', 'must be subscribe');
       const unknown = Object.keys(others)[0];
-      if (unknown !== undefined) throw new AppError('invalid_request', `${unknown}: there is no such field`);
+      if (unknown !== undefined) throw invalidField(unknown, 'no such field');
       if (typeof filter !== 'object' || filter === null || Array.isArray(filter)) {
-        throw new AppError('invalid_request', 'filter: must be an object');
+        throw invalidField('filter', 'must be an object');
       }
       return request.read({ ...filter, ...(from === undefined ? {} : { [after]: from }) }, '');
     }
@@ -182,12 +191,12 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
       // Nobody else listens while it is being let in.
       const ignore = (): void => undefined;
       socket.on('error', ignore);
-      const { ticket } = ticketOf((request.url ?? '').slice(path.length + 1));
+      const { ticket, query } = ticketOf((request.url ?? '').slice(path.length + 1));
       const credentials = credentialsOf(request.headers, (socket as Socket).remoteAddress, ticket);
       const traceparent = traceparentOf(request.headers);
       const way = { transport: 'websocket', route: path, httpMethod: request.method } as const;
       const facts: CallFacts = { source: 'Rest', correlationId, traceparent, way, credentials };
-      admit(request, path, facts).then(
+      admit(request, path, query, facts).then(
         (admission) => {
           socket.off('error', ignore);
           if (!socket.destroyed) {

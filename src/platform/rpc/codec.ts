@@ -3,7 +3,7 @@ import { FeatureSet_FieldPresence, ValueSchema, NullValue, StructSchema } from '
 import type { Struct, Timestamp, Value } from '@bufbuild/protobuf/wkt';
 import { TimestampSchema } from '@bufbuild/protobuf/wkt';
 import { invalidField } from '../../errors.js';
-import { type Json, JsonText, setOwn } from '../json.js';
+import { halfPair, type Json, JsonText, setOwn } from '../json.js';
 import { isWireTime } from './limits.js';
 import { enumWords } from './words.js';
 
@@ -209,7 +209,10 @@ export function jsonOf(value: Value, field = 'value'): Json {
   switch (kind.case) {
     case 'structValue': {
       const object: { [key: string]: Json } = {};
-      for (const [key, member] of Object.entries(kind.value.fields)) setOwn(object, key, jsonOf(member, field));
+      for (const [key, member] of Object.entries(kind.value.fields)) {
+        if (!key.isWellFormed()) throw invalidField(field, halfPair);
+        setOwn(object, key, jsonOf(member, field));
+      }
       return object;
     }
     case 'listValue':
@@ -218,6 +221,8 @@ export function jsonOf(value: Value, field = 'value'): Json {
       if (!Number.isFinite(kind.value)) throw invalidField(field, `JSON has no number ${kind.value}`);
       return kind.value;
     case 'stringValue':
+      if (!kind.value.isWellFormed()) throw invalidField(field, halfPair);
+      return kind.value;
     case 'boolValue':
       return kind.value;
     case 'nullValue':

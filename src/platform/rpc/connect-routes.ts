@@ -8,11 +8,11 @@ import {
   type MethodImpl,
 } from '@connectrpc/connect';
 import { create, type DescMessage, type Message, toBinary } from '@bufbuild/protobuf';
-import { AppError, type ErrorKind } from '../../errors.js';
+import { AppError } from '../../errors.js';
 import { keyHeader } from '../idempotency/request.js';
 import { type Admission, type CallLife, replayedHeader } from './call.js';
 import type { Codec, Plain } from './codec.js';
-import { toConnectError } from './connect-error.js';
+import { callersFault, toConnectError } from './connect-error.js';
 import type { Dispatch } from './dispatch.js';
 import { enumNamesCheckOf } from './enum-names.js';
 import { jsonReadOptions } from './limits.js';
@@ -97,19 +97,6 @@ async function* decodeAll(messages: AsyncIterable<Message>, codec: Codec): Async
   } catch (error) {
     throw error instanceof ConnectError ? callersFault(error) : error;
   }
-}
-
-/** What could not be read, by connect-node or by those before it: it is for the caller to mend, and no fault of ours to be logged. */
-function callersFault(error: ConnectError): AppError {
-  return error.cause instanceof AppError
-    ? error.cause
-    : new AppError(wordOf(error.code), error.rawMessage, { cause: error });
-}
-
-function wordOf(code: Code): ErrorKind {
-  if (code === Code.ResourceExhausted) return 'too_large';
-  if (code === Code.Canceled || code === Code.Aborted) return 'canceled';
-  return code === Code.DeadlineExceeded ? 'deadline_exceeded' : 'invalid_request';
 }
 
 /**

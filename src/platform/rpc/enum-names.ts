@@ -13,9 +13,15 @@ type Check = (json: unknown, path: string) => void;
 
 const cache = new WeakMap<DescMessage, Check>();
 
+const checks = new WeakMap<DescMessage, CheckEnumNames | undefined>();
+
 /** For the JSON of a request. Undefined where there is no enum in it, and so nothing to look at. */
 export function enumNamesCheckOf(desc: DescMessage): CheckEnumNames | undefined {
-  if (!hasEnum(desc)) return undefined;
+  if (!checks.has(desc)) checks.set(desc, hasEnum(desc) ? textCheck(desc) : undefined);
+  return checks.get(desc);
+}
+
+function textCheck(desc: DescMessage): CheckEnumNames {
   const check = messageCheck(desc);
   return (text) => {
     let json: unknown;

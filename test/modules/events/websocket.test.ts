@@ -64,7 +64,7 @@ describe('a wrong message ends it with the reason', () => {
     ['no object', '[]', /^The message must be an object/],
     ['no type', {}, /^type: must be subscribe/],
     ['another type', { type: 'unsubscribe' }, /^type: must be subscribe/],
-    ['an unknown field', { type: 'subscribe', from: 1 }, /^from: there is no such field/],
+    ['an unknown field', { type: 'subscribe', from: 1 }, /^from: no such field/],
     ['an unknown filter', { type: 'subscribe', filter: { jobs: 'x' } }, /jobs/],
     ['a filter that is none', { type: 'subscribe', filter: 'x' }, /^filter: must be an object/],
     ['a bad seq', { type: 'subscribe', after: -1 }, /^after: /],
@@ -76,7 +76,11 @@ describe('a wrong message ends it with the reason', () => {
     expect(socket.messages).toEqual([
       expect.objectContaining({ type: 'error', error: 'invalid_request', code: 400 }) as unknown,
     ]);
-    expect(socket.messages[0]?.['message']).toMatch(reason);
+    const text = String(socket.messages[0]?.['message']);
+    expect(text).toMatch(reason);
+    // A message that begins with a field has it for programs as well.
+    const field = /^(\S+): /.exec(text)?.[1];
+    if (field !== undefined) expect(socket.messages[0]).toMatchObject({ details: { field } });
   });
 
   test('subscribing twice', async () => {
@@ -99,12 +103,34 @@ describe('an upgrade is refused over HTTP', () => {
     ['another Host', path, { headers: { host: 'evil.example' } }, 403, 'forbidden'],
     ['a token, of which there are none yet', path, { headers: { authorization: 'Bearer x' } }, 401, 'unauthorized'],
     ['another path', '/api/nothing', {}, 404, 'not_found'],
+    ['a query', `${path}?bogus=0`, {}, 400, 'invalid_request'],
   ] as const)('%s', async (_what, where, options, status, error) => {
     const socket = openWebSocket(app.current.url, where, options);
     await expect(socket.opened).rejects.toMatchObject({ status, json: { error, code: status } });
     await until('the log has its status', () =>
       app.current.logged.some((line) => line.event === 'request_end' && line['status'] === status),
     );
+  });
+
+  test.each([
+    ['?after=0', 'after'],
+    ['?&type=JobDone&x', 'type'],
+    ['?a+%C3%A4=1', 'a ä'],
+    ['?%FF=1', '%FF'],
+  ])('%s, which the message is for', async (query, field) => {
+    await expect(openWebSocket(app.current.url, path + query).opened).rejects.toMatchObject({
+      status: 400,
+      json: { error: 'invalid_request', details: { field } },
+    });
+  });
+
+  test('what the message is for is not forgotten for a ticket', async () => {
+    const { json } = await rest(app.current.url, 'POST', '/api/tickets', {});
+    const { ticket } = json as { ticket: string };
+    await expect(openWebSocket(app.current.url, `${path}?ticket=${ticket}&after=0`).opened).rejects.toMatchObject({
+      status: 400,
+      json: { message: 'after: no such query parameter; what is wanted is told by the message' },
+    });
   });
 
   test('pages of this host and programs without Origin may', async () => {

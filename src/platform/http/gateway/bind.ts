@@ -87,8 +87,7 @@ function bindQuery(query: string, fields: ReadonlyMap<string, TextField>, plain:
   for (const pair of query.split('&')) {
     if (pair === '') continue;
     const cut = pair.indexOf('=');
-    const rawName = cut < 0 ? pair : pair.slice(0, cut);
-    const name = decode(rawName.replaceAll('+', ' '), rawName);
+    const name = nameOf(pair, cut);
     const target = fields.get(name);
     if (target === undefined) throw invalidField(name, 'no such query parameter');
     const text = cut < 0 ? '' : decode(pair.slice(cut + 1).replaceAll('+', ' '), name);
@@ -103,6 +102,17 @@ function bindQuery(query: string, fields: ReadonlyMap<string, TextField>, plain:
       assign(plain, target, value);
     }
   }
+}
+
+function nameOf(pair: string, cut: number): string {
+  const rawName = cut < 0 ? pair : pair.slice(0, cut);
+  return decode(rawName.replaceAll('+', ' '), rawName);
+}
+
+/** Refuses whatever a query asks for, where none is taken; `instead` says what is. */
+export function refuseQuery(query: string, instead: string): void {
+  const pair = query.split('&').find((each) => each !== '');
+  if (pair !== undefined) throw invalidField(nameOf(pair, pair.indexOf('=')), `no such query parameter; ${instead}`);
 }
 
 function valueAt(plain: Record<string, unknown>, { steps }: TextField): unknown {

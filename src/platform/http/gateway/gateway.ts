@@ -211,6 +211,11 @@ function nextLink(url: string, cursor: string): string {
   return `<${path}?${[...pairs, `cursor=${encodeURIComponent(cursor)}`].join('&')}>; rel="next"`;
 }
 
+/** Of a body that is no JSON by what its head says. */
+export function wrongType(type: string): AppError {
+  return new AppError('unsupported_media_type', `Content-Type: must be application/json, not ${type || 'empty'}`);
+}
+
 /** The request's JSON, or undefined without a body. */
 function bodyOf(request: FastifyRequest): unknown {
   const body = request.body as Buffer | undefined;
@@ -220,9 +225,7 @@ function bodyOf(request: FastifyRequest): unknown {
     throw new AppError('unsupported_media_type', `Content-Encoding: must be identity, not ${encoding}`);
   }
   const type = request.headers['content-type'];
-  if (type !== undefined && !/^application\/json\s*(;|$)/i.test(type)) {
-    throw new AppError('unsupported_media_type', `Content-Type: must be application/json, not ${type}`);
-  }
+  if (type !== undefined && !/^application\/json\s*(;|$)/i.test(type)) throw wrongType(type);
   if (!isUtf8(body)) throw new AppError('invalid_request', 'The body is not UTF-8.');
   try {
     return JSON.parse(body.toString('utf8'));

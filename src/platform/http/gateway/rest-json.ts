@@ -2,7 +2,7 @@ import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf
 import { FeatureSet_FieldPresence, StructSchema, TimestampSchema, ValueSchema } from '@bufbuild/protobuf/wkt';
 import { AppError, invalidField } from '../../../errors.js';
 import { isoText } from '../../iso-text.js';
-import { hasFiniteNumbers, JsonText } from '../../json.js';
+import { faultOfJson, JsonText } from '../../json.js';
 import type { Plain } from '../../rpc/codec.js';
 import { enumWords } from '../../rpc/words.js';
 import { parseTimestamp } from './timestamp.js';
@@ -232,7 +232,8 @@ function messageReader(desc: DescMessage): Read {
 
 /** Takes JSON as it is. */
 function anyJson(json: unknown, path: string): unknown {
-  if (!hasFiniteNumbers(json)) throw mustBe(path, 'JSON with numbers up to 1.79e308');
+  const fault = faultOfJson(json);
+  if (fault !== undefined) throw invalidField(path, fault);
   return json;
 }
 

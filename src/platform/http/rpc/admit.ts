@@ -41,6 +41,7 @@ export function createAdmit(
       request.door = method;
       const held = heldOf(request.raw);
       held.announce(isPackedQuery(request.raw.url) ? maxMessageBytes : announcedBytes(headers, maxMessageBytes));
+      if (deadline.error !== undefined) throw deadline.error;
       request.deadline = deadline;
       reply.raw.once('close', enforceWhileReading(deadline, held));
       return undefined;

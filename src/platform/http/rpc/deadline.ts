@@ -1,8 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { ConnectError } from '@connectrpc/connect';
 import { parseTimeout as parseConnectTimeout } from '@connectrpc/connect/protocol-connect';
 import { parseTimeout as parseGrpcTimeout } from '@connectrpc/connect/protocol-grpc';
-import { AppError } from '../../../errors.js';
+import { AppError, invalidField } from '../../../errors.js';
 import type { Held } from '../in-flight.js';
 
 /** By when a call has to be over, as its head asks for; it counts from there, and not from when the message is whole. */
@@ -10,15 +9,21 @@ export interface Deadline {
   /** In the time of performance.now(); undefined: whenever. */
   readonly at: number | undefined;
   /** Why what the head asks for is no deadline. */
-  readonly error: ConnectError | undefined;
+  readonly error: AppError | undefined;
 }
 
 export function deadlineOf(headers: IncomingHttpHeaders, maxTimeoutMs: number): Deadline {
   const isGrpc = headers['content-type']?.startsWith('application/grpc') === true;
-  const text = headers[isGrpc ? 'grpc-timeout' : 'connect-timeout-ms'];
+  const [header, name] = isGrpc
+    ? (['grpc-timeout', 'Grpc-Timeout'] as const)
+    : (['connect-timeout-ms', 'Connect-Timeout-Ms'] as const);
+  const text = headers[header];
   if (text === undefined) return { at: undefined, error: undefined };
   const { timeoutMs, error } = (isGrpc ? parseGrpcTimeout : parseConnectTimeout)(String(text), maxTimeoutMs);
-  return { at: timeoutMs === undefined ? undefined : performance.now() + timeoutMs, error };
+  return {
+    at: timeoutMs === undefined ? undefined : performance.now() + timeoutMs,
+    error: error && invalidField(name, error.rawMessage),
+  };
 }
 
 /** Milliseconds, not below 0; undefined: as long as it takes. */

@@ -1,12 +1,12 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { AppError, messageOf, hungUp } from '../../../errors.js';
-import { toConnectError } from '../../rpc/connect-error.js';
+import { toConnectError, withInfo } from '../../rpc/connect-error.js';
 import { type Admission, type CallFacts, type CallLife, rpcSourceOf, sourceHeader } from '../../rpc/call.js';
 import type { Dispatch } from '../../rpc/dispatch.js';
-import { binaryReadOptions } from '../../rpc/limits.js';
 import type { Method, Service } from '../../rpc/methods.js';
+import { readMessage } from '../../rpc/read-message.js';
 import { type AnswerHeaders, errorHeaders, quotaHeaders } from '../answer-headers.js';
 import { credentialsOf, keyedOf, traceparentOf } from '../call-facts.js';
 import { announcedBytes } from '../body.js';
@@ -109,7 +109,7 @@ function serve(
       const unread = error instanceof ConnectError ? new AppError('invalid_request', error.rawMessage) : undefined;
       const known = unread ?? deps.dispatch.fault(error, method, { correlationId });
       deps.dispatch.neverBegan(method, admission, () => known);
-      if (error instanceof ConnectError) fail(error);
+      if (error instanceof ConnectError) fail(withInfo(error, known, correlationId));
       else refuse(known);
     }
   };
@@ -130,8 +130,8 @@ function serve(
       if (admission.quota !== undefined) answerHeaders = { ...answerHeaders, ...quotaHeaders(admission.quota) };
       if (deadline.error !== undefined) {
         const { error } = deadline;
-        deps.dispatch.neverBegan(method, admission, () => new AppError('invalid_request', error.rawMessage));
-        return fail(error);
+        deps.dispatch.neverBegan(method, admission, () => error);
+        return refuse(error);
       }
       try {
         held.announce(announcedBytes(headers, prefixBytes + deps.maxMessageBytes));
@@ -206,7 +206,9 @@ function read(method: Method, body: Buffer, maxBytes: number) {
   if (body.length < prefixBytes) throw incomplete();
   const length = body.readUInt32BE(1);
   if (length > maxBytes) {
-    throw new AppError('too_large', `message size ${length} is larger than configured readMaxBytes ${maxBytes}`);
+    throw new AppError('too_large', `message size ${length} is larger than configured readMaxBytes ${maxBytes}`, {
+      details: { bytes: length, max_bytes: maxBytes },
+    });
   }
   if (body.length < prefixBytes + length) throw incomplete();
   if (body[0] !== 0) {
@@ -216,9 +218,9 @@ function read(method: Method, body: Buffer, maxBytes: number) {
     throw new ConnectError('protocol error: received extra input message for unary method', Code.Unimplemented);
   }
   try {
-    return fromBinary(method.desc.input, body.subarray(prefixBytes), binaryReadOptions);
+    return readMessage(method.desc.input, 'proto', body.subarray(prefixBytes));
   } catch (error) {
-    throw new ConnectError(`parse binary: ${messageOf(error)}`, Code.Internal);
+    throw new ConnectError(messageOf(error), Code.Internal);
   }
 }
 

@@ -3,23 +3,23 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, hungUp } from '../../../errors.js';
 import { acceptedCompression } from '../../rpc/compression.js';
-import { toConnectError } from '../../rpc/connect-error.js';
-import type { Service } from '../../rpc/methods.js';
+import { callersFault, toConnectError, withInfo } from '../../rpc/connect-error.js';
+import type { Method, Service } from '../../rpc/methods.js';
+import { readMessage } from '../../rpc/read-message.js';
+import { bodyTooLarge, messageTooLarge } from '../body.js';
 import { boundTrailer } from './refuse.js';
 import { type Held, heldOf } from '../in-flight.js';
 
 /** Guards what is left to connect-node. */
 export function createInbound(services: readonly Service[], maxMessageBytes: number) {
-  const kinds = new Map(
-    services.flatMap((service) => service.methods).map(({ path, desc }) => [path, desc.methodKind] as const),
-  );
+  const methods = new Map(services.flatMap((service) => service.methods).map((method) => [method.path, method]));
   return (request: FastifyRequest, reply: FastifyReply): void => {
-    const kind = kinds.get(request.routeOptions.url ?? '');
-    if (kind === undefined || request.method !== 'POST') return;
+    const method = methods.get(request.routeOptions.url ?? '');
+    if (method === undefined || request.method !== 'POST') return;
     // Over HTTP/1 what has not been read when it is answered would have to be read before the next request.
     heldOf(request.raw).onFailed(() => (reply.raw.shouldKeepAlive = false));
     boundTrailers(reply.raw);
-    guardInbound(request.raw, { maxMessageBytes, correlationId: request.id, many: kind === 'bidi_streaming' });
+    guardInbound(request.raw, { method, maxMessageBytes, correlationId: request.id });
   };
 }
 
@@ -35,10 +35,9 @@ function boundTrailers(response: ServerResponse): void {
 }
 
 interface InboundOptions {
+  readonly method: Method;
   readonly maxMessageBytes: number;
   readonly correlationId: string;
-  /** Whether there may be many messages, each of which is over when the next one is asked for. */
-  readonly many: boolean;
 }
 
 const prefixBytes = 5;
@@ -46,7 +45,8 @@ const compressed = 1;
 
 /**
  * Puts itself between a request and connect-node, which reads it by its async iterator: so that a call whose request does not get whole
- * is answered in its own protocol, and what messages unpack to is counted, of which connect-node tells nobody.
+ * is answered in its own protocol, what messages unpack to is counted, of which connect-node tells nobody, and one that cannot be read
+ * is refused with the documented facts. Of many messages those that read them see to that.
  */
 function guardInbound(raw: IncomingMessage, options: InboundOptions): void {
   const held = heldOf(raw);
@@ -63,12 +63,13 @@ function guardInbound(raw: IncomingMessage, options: InboundOptions): void {
           : 'connect-content-encoding'
     ],
   );
-  let body: AsyncIterable<Uint8Array> = chunks;
-  if (enveloped) body = envelopesOf(chunks, held, packing, options);
-  else if (packing !== undefined) {
-    body = wholeOf(chunks, held, packing, options);
+  const handling: Handling = { held, packing, check: createCheck(type, options) };
+  let body: AsyncIterable<Uint8Array>;
+  if (enveloped) body = envelopesOf(chunks, handling, options);
+  else {
+    body = wholeOf(chunks, Number(headers['content-length'] ?? 0), handling, options);
     // What connect-node is told must fit what it is given.
-    delete headers['content-encoding'];
+    if (packing !== undefined) delete headers['content-encoding'];
     delete headers['content-length'];
   }
   Object.defineProperty(raw, Symbol.asyncIterator, { value: () => body[Symbol.asyncIterator]() });
@@ -121,33 +122,62 @@ async function* chunksOf(
   }
 }
 
+/** What is done with a message, besides being handed on. */
+interface Handling {
+  readonly held: Held;
+  readonly packing: Packing | undefined;
+  /** Throws for one that cannot be read; undefined where there may be many, each of which is over when the next one is asked for. */
+  readonly check: ((message: Uint8Array) => void) | undefined;
+}
+
+/** Reads the message of a call that has one. It is read anew by connect-node, which says less of one that it cannot read. */
+function createCheck(type: string, { method, correlationId }: InboundOptions): Handling['check'] {
+  const { methodKind, input } = method.desc;
+  if (methodKind === 'bidi_streaming') return undefined;
+  const format = /json/i.test(type) ? 'json' : 'proto';
+  return (message) => {
+    try {
+      readMessage(input, format, message);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      throw format === 'proto' && type.startsWith('application/grpc')
+        ? withInfo(new ConnectError(error.message, Code.Internal), error, correlationId)
+        : toConnectError(error, correlationId);
+    }
+  };
+}
+
 /** The one message of unary Connect, unpacked. */
 async function* wholeOf(
   chunks: AsyncIterable<Buffer>,
-  held: Held,
-  packing: Packing,
+  announced: number,
+  { held, packing, check }: Handling,
   options: InboundOptions,
 ): AsyncIterable<Uint8Array> {
+  const { maxMessageBytes, correlationId } = options;
+  const tooLong = () => toConnectError(bodyTooLarge(maxMessageBytes, messageTooLarge(maxMessageBytes)), correlationId);
+  if (announced > maxMessageBytes) throw tooLong();
   const parts: Buffer[] = [];
   let size = 0;
   for await (const chunk of chunks) {
     size += chunk.length;
-    if (size > options.maxMessageBytes) throw tooLarge(size, options);
+    if (size > maxMessageBytes) throw tooLong();
     parts.push(chunk);
   }
-  yield await unpack(Buffer.concat(parts), held, packing, options);
+  const message = await unpack(Buffer.concat(parts), held, packing, options);
+  check?.(message);
+  yield message;
 }
 
-/** The envelopes of a stream, of which those that are packed come unpacked. What is none is left to connect-node to refuse. */
+/** The envelopes of a call, of which those that are packed come unpacked. What is none is left to connect-node to refuse. */
 async function* envelopesOf(
   chunks: AsyncIterable<Buffer>,
-  held: Held,
-  packing: Packing | undefined,
+  { held, packing, check }: Handling,
   options: InboundOptions,
 ): AsyncIterable<Uint8Array> {
   const prefix = Buffer.alloc(prefixBytes);
   let prefixed = 0;
-  /** Of the message under way: what is yet to come of it, and what is kept to be unpacked when it is whole. */
+  /** Of the message under way: what is yet to come of it, and what is kept to be unpacked or checked when it is whole. */
   let missing = 0;
   let kept: Buffer[] | undefined;
   for await (const chunk of chunks) {
@@ -159,8 +189,11 @@ async function* envelopesOf(
         prefixed += taken;
         if (prefixed < prefixBytes) break;
         missing = prefix.readUInt32BE(1);
-        const isPacked = ((prefix[0] ?? 0) & compressed) !== 0 && missing > 0;
-        kept = isPacked && packing !== undefined && missing <= options.maxMessageBytes ? [] : undefined;
+        if (check !== undefined && missing > options.maxMessageBytes) throw tooLarge(missing, options);
+        const [flags = 0] = prefix;
+        const isPacked = (flags & compressed) !== 0 && missing > 0;
+        const isTaken = isPacked ? packing !== undefined : flags === 0 && check !== undefined;
+        kept = isTaken && missing <= options.maxMessageBytes ? [] : undefined;
         if (kept === undefined) yield Buffer.from(prefix);
       }
       const piece = chunk.subarray(at, at + missing);
@@ -169,19 +202,22 @@ async function* envelopesOf(
       if (kept !== undefined) kept.push(piece);
       else if (piece.length > 0) yield piece;
       if (missing > 0) continue;
-      if (kept !== undefined && packing !== undefined) {
-        const message = await unpack(Buffer.concat(kept), held, packing, options);
+      if (kept !== undefined) {
+        const [flags = 0] = prefix;
+        const isPacked = (flags & compressed) !== 0;
+        const message = await unpack(Buffer.concat(kept), held, isPacked ? packing : undefined, options);
         kept = undefined;
-        yield envelope((prefix[0] ?? 0) & ~compressed, message.length);
+        check?.(message);
+        yield envelope(flags & ~compressed, message.length);
         yield message;
       }
-      if (options.many) held.passed(prefixBytes + prefix.readUInt32BE(1));
+      if (check === undefined) held.passed(prefixBytes + prefix.readUInt32BE(1));
       prefixed = 0;
     }
   }
   // Half a message: connect-node says so when it is given what there is.
   if (prefixed > 0 && prefixed < prefixBytes) yield prefix.subarray(0, prefixed);
-  if (kept !== undefined) yield Buffer.from(prefix);
+  if (kept !== undefined) yield Buffer.concat([prefix, ...kept]);
 }
 
 function envelope(flags: number, length: number): Buffer {
@@ -191,19 +227,25 @@ function envelope(flags: number, length: number): Buffer {
   return head;
 }
 
-async function unpack(bytes: Buffer, held: Held, packing: Packing, options: InboundOptions): Promise<Uint8Array> {
-  const message = await packing.decompress(bytes, options.maxMessageBytes);
+async function unpack(
+  bytes: Buffer,
+  held: Held,
+  packing: Packing | undefined,
+  { maxMessageBytes, correlationId }: InboundOptions,
+): Promise<Uint8Array> {
+  if (packing === undefined) return bytes;
   try {
+    const message = await packing.decompress(bytes, maxMessageBytes);
     held.unpacked(message.length);
+    return message;
   } catch (error) {
-    throw error instanceof AppError ? toConnectError(error, options.correlationId) : error;
+    if (error instanceof AppError) throw toConnectError(error, correlationId);
+    throw error instanceof ConnectError ? withInfo(error, callersFault(error), correlationId) : error;
   }
-  return message;
 }
 
-function tooLarge(size: number, { maxMessageBytes }: InboundOptions): ConnectError {
-  return new ConnectError(
-    `message size ${size} is larger than configured readMaxBytes ${maxMessageBytes}`,
-    Code.ResourceExhausted,
-  );
+function tooLarge(size: number, { maxMessageBytes, correlationId }: InboundOptions): ConnectError {
+  const text = `message size ${size} is larger than configured readMaxBytes ${maxMessageBytes}`;
+  const details = { bytes: size, max_bytes: maxMessageBytes };
+  return toConnectError(new AppError('too_large', text, { details }), correlationId);
 }
