@@ -11,7 +11,7 @@ import { readRef } from './refs.js';
 import { sweepLeftovers } from '../files/remove-tree.js';
 import { GitFailure } from './run.js';
 import { removeStaleLocks } from './stale-lock.js';
-import { gitDirOf, requireLinked, type WorkTree } from './work-tree.js';
+import { gitDirOf, requireFolder, requireLinked, type WorkTree } from './work-tree.js';
 
 export interface Person {
   readonly name: string;
@@ -96,7 +96,8 @@ async function commitLocked(tree: WorkTree, index: string, input: CommitInput): 
   const indexFile = passingName(place, 'to');
   const staging: Staging = { view: tree.view, gitDir, workTree: tree.path, indexFile, signal: input.signal };
   try {
-    await allEnded(requireLinked(tree), startFrom(index, staging));
+    // What git knows of it is there, since that is where the lock is.
+    await allEnded(requireFolder(tree.path), startFrom(index, staging));
     const looking = findChanges(staging);
     const ready = input.ready?.();
     ready?.catch(() => undefined);

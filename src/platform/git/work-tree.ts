@@ -207,7 +207,7 @@ export async function requireLinked(tree: WorkTree): Promise<void> {
 }
 
 /** The folder may have been replaced by a link that leads elsewhere. */
-async function requireFolder(folder: string): Promise<void> {
+export async function requireFolder(folder: string): Promise<void> {
   const info = await lstat(folder).catch(() => undefined);
   if (info?.isDirectory() === true) return;
   throw new AppError('conflict', `The work tree ${folder} is not there.`, { details: { worktree: folder } });
