@@ -64,6 +64,8 @@ const maxFolders = 200;
  */
 export async function findAsStaged(staging: Staging, names: readonly string[]): Promise<ReadonlySet<string>> {
   const { view, indexFile, workTree, ...on } = staging;
+  // Without an index nothing is tracked.
+  if (names.length === 0) return new Set();
   const written = (await stat(indexFile, { bigint: true })).mtimeNs;
   const isOlder = async (name: string): Promise<boolean> => {
     const info = await lstat(inWorkTree(workTree, name), { bigint: true }).catch(() => undefined);

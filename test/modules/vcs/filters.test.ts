@@ -1,4 +1,4 @@
-import { readFileSync, statSync, utimesSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { git, useGitRepos, writeFiles } from '../../support/git-repos.js';
@@ -96,5 +96,17 @@ describe('work is committed', () => {
     writeFiles(folder, { new: 'as it is' });
     await commit(baseCommit);
     expect(git(root, 'show', `${branch}:new`)).toBe('as it is');
+  });
+
+  test('and compared where the agent has taken the index away', async () => {
+    const { vcs, task, start, commit, root, folder } = setUpWork(repos, {
+      files: { '.gitattributes': '* filter=tidy\n' },
+    });
+    const { baseCommit } = await start();
+    writeFiles(folder, { new: 'as it is' });
+    const headCommit = await commit(baseCommit);
+    const headTree = git(root, 'rev-parse', `${headCommit}^{tree}`);
+    rmSync(path.join(root, '.git/worktrees', task.taskId, 'index'));
+    expect(await vcs.compare({ ...task, headCommit, headTree })).toMatchObject({ changed: [] });
   });
 });
